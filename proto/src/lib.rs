@@ -1,0 +1,10 @@
+//! The wire: `fleet.v1` as generated code, and nothing else speaks it.
+//!
+//! Generated types stay at the edge. [`convert`] turns them into `fleet-model`
+//! types and back; a value that came through it was checked.
+
+/// The generated messages and services of `fleet.v1`.
+#[allow(missing_docs, unreachable_pub, clippy::all)]
+pub mod v1 {
+    tonic::include_proto!("fleet.v1");
+}

@@ -1,0 +1,100 @@
+//! What the compiler has to say, with the place it is about.
+
+use crate::{FileId, Span};
+
+/// A finding about a configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Diagnostic {
+    /// Whether it stops the pipeline.
+    pub severity: Severity,
+    /// Stable name of this kind of finding, kebab-case (`unknown-key`).
+    pub code: &'static str,
+    /// GitLab's own sentence where GitLab has one.
+    pub message: String,
+    /// Where.
+    pub span: Option<Span>,
+    /// What to do about it.
+    pub help: Option<String>,
+}
+
+/// How bad it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Severity {
+    /// Worth a look; the pipeline runs.
+    Warning,
+    /// No pipeline.
+    Error,
+}
+
+impl Diagnostic {
+    /// An error at a place.
+    pub fn error(code: &'static str, message: impl Into<String>, span: Option<Span>) -> Diagnostic {
+        Diagnostic {
+            severity: Severity::Error,
+            code,
+            message: message.into(),
+            span,
+            help: None,
+        }
+    }
+
+    /// A warning at a place.
+    pub fn warning(
+        code: &'static str,
+        message: impl Into<String>,
+        span: Option<Span>,
+    ) -> Diagnostic {
+        Diagnostic {
+            severity: Severity::Warning,
+            ..Diagnostic::error(code, message, span)
+        }
+    }
+
+    /// The same with a hint.
+    #[must_use]
+    pub fn help(mut self, help: impl Into<String>) -> Diagnostic {
+        self.help = Some(help.into());
+        self
+    }
+}
+
+/// A file of a configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SourceFile {
+    /// Its name as people know it, relative to the project.
+    pub path: String,
+    /// Its whole text.
+    pub text: String,
+}
+
+/// All files of a configuration, in the order they were read.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Sources {
+    files: Vec<SourceFile>,
+}
+
+impl Sources {
+    /// Takes a file in.
+    pub fn add(&mut self, path: impl Into<String>, text: impl Into<String>) -> FileId {
+        let id = u32::try_from(self.files.len()).unwrap_or(u32::MAX);
+        self.files.push(SourceFile { path: path.into(), text: text.into() });
+        FileId(id)
+    }
+
+    /// A file that was taken in here.
+    #[must_use]
+    pub fn get(&self, id: FileId) -> Option<&SourceFile> {
+        self.files.get(id.0 as usize)
+    }
+
+    /// Path, line and column of the start of a span; both count from 1, the
+    /// column in characters.
+    #[must_use]
+    pub fn locate(&self, span: Span) -> Option<(&str, usize, usize)> {
+        let file = self.get(span.file)?;
+        let before = file.text.get(..span.start as usize)?;
+        let line_start = before.rfind('\n').map_or(0, |at| at + 1);
+        let line = before.matches('\n').count() + 1;
+        Some((&file.path, line, before[line_start..].chars().count() + 1))
+    }
+}

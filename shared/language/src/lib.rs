@@ -1,0 +1,24 @@
+//! The compiler: a `.gitlab-ci.yml` and an event in, a [`Plan`] and
+//! [`Diagnostic`]s out.
+//!
+//! Pure: no clock, no disk, no network, no randomness. The files an include
+//! names and the paths an `exists` looks for are handed in ([`Files`]); so the
+//! same commit, configuration and context always compile to the same plan.
+//!
+//! The text goes through passes, each with a type of its own:
+//!
+//! ```text
+//! text --yaml--> tree (spans) --include, extends, !reference--> resolved tree
+//!      --config (checks of every key)--> Config --evaluate (rules, variables)--> Plan
+//! ```
+//!
+//! A pass returns its value and diagnostics, so that people see all mistakes of
+//! a file at once.
+
+mod context;
+mod diagnostic;
+mod tree;
+
+pub use context::{Changes, Commit, Context, Files, PipelineSource, Project, Ref, RefKind, User};
+pub use diagnostic::{Diagnostic, Severity, SourceFile, Sources};
+pub use tree::{Entry, FileId, Map, Node, Span, Value};

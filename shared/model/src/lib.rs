@@ -1,0 +1,25 @@
+//! The words both sides of Fleet use: ids, states, variables, the plan that the
+//! compiler returns and the job spec that an agent is handed.
+//!
+//! Pure data: no async, no I/O, no clock. Everything else in the workspace
+//! depends on this crate, and it depends on nothing of the workspace.
+
+mod id;
+mod job;
+mod plan;
+mod state;
+mod time;
+mod variable;
+
+pub use id::{AgentName, Fence, JobId, PipelineId, ProjectId};
+pub use job::{
+    Artifact, ArtifactFormat, ArtifactWhen, Cache, Dependency, Hook, Image, JobSpec, PullPolicy,
+    Service, Source, Step,
+};
+pub use plan::{
+    AllowFailure, AutoCancel, Environment, EnvironmentAction, OnJobFailure, Plan, PlannedJob, Retry,
+    Scheduling, When,
+};
+pub use state::{FailureReason, JobState, Outcome};
+pub use time::Timestamp;
+pub use variable::Variable;
