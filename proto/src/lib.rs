@@ -3,8 +3,14 @@
 //! Generated types stay at the edge. [`convert`] turns them into `fleet-model`
 //! types and back; a value that came through it was checked.
 
+pub mod convert;
+
 /// The generated messages and services of `fleet.v1`.
 #[allow(missing_docs, unreachable_pub, clippy::all)]
 pub mod v1 {
     tonic::include_proto!("fleet.v1");
 }
+
+/// The largest `data` of one message of a stream, in bytes; well under gRPC's
+/// usual limit of 4 MiB a message.
+pub const CHUNK_BYTES: usize = 256 * 1024;
