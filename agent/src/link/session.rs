@@ -1,0 +1,206 @@
+//! One stream, from hello to its end.
+
+use std::time::{Duration, Instant};
+
+use fleet_model::{Fence, JobSpec, Outcome};
+use fleet_proto::v1::agent_message::Message as Out;
+use fleet_proto::v1::agent_service_client::AgentServiceClient;
+use fleet_proto::v1::coordinator_message::Message as In;
+use fleet_proto::{CHUNK_BYTES, v1};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::sync::CancellationToken;
+use tonic::Status;
+use tonic::transport::Channel;
+use tracing::{error, info, warn};
+
+use super::Contact;
+use super::held::{self, Held, Lease};
+use crate::job::Control;
+
+/// Messages under way to the coordinator before senders wait.
+const OUTBOX: usize = 64;
+/// Until the coordinator's welcome says otherwise.
+const HEARTBEAT: Duration = Duration::from_secs(10);
+/// A lease carries whole scripts and variables.
+const LEASE_LIMIT_BYTES: usize = 64 * 1024 * 1024;
+
+/// Opens a stream and serves it until it ends or `stop` is cancelled.
+pub(super) async fn run(
+    channel: Channel,
+    held: &mut Held,
+    contact: &mut Contact,
+    stop: &CancellationToken,
+) -> Result<(), Status> {
+    let (outbox, body) = mpsc::channel(OUTBOX);
+    send(&outbox, Out::Hello(held.hello())).await?;
+    let mut client =
+        AgentServiceClient::new(channel).max_decoding_message_size(LEASE_LIMIT_BYTES);
+    let mut inbox = client.session(ReceiverStream::new(body)).await?.into_inner();
+    let mut session = Session { held, contact, outbox, pumps: JoinSet::new() };
+    let mut heartbeat = tokio::time::interval(HEARTBEAT);
+    heartbeat.tick().await;
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return Ok(()),
+            // `message` keeps what it has read so far, so losing the race loses nothing.
+            message = inbox.message() => match message? {
+                Some(v1::CoordinatorMessage { message: Some(In::Welcome(welcome)) }) => {
+                    heartbeat = session.welcome(&welcome);
+                }
+                Some(v1::CoordinatorMessage { message: Some(message) }) => {
+                    session.take(message).await?;
+                }
+                Some(v1::CoordinatorMessage { message: None }) => {
+                    warn!("a message of a newer coordinator was left aside");
+                }
+                None => return Ok(()),
+            },
+            _ = heartbeat.tick() => {
+                send(&session.outbox, Out::Heartbeat(v1::Heartbeat {})).await?;
+            }
+        }
+    }
+}
+
+struct Session<'a> {
+    held: &'a mut Held,
+    contact: &'a mut Contact,
+    outbox: mpsc::Sender<v1::AgentMessage>,
+    /// One for each lease; they end with the session.
+    pumps: JoinSet<()>,
+}
+
+impl Session<'_> {
+    /// Keeps what the coordinator keeps, stops the rest, sends what it lacks.
+    fn welcome(&mut self, welcome: &v1::Welcome) -> tokio::time::Interval {
+        self.contact.answered = Instant::now();
+        self.contact.orphan_deadline = Duration::from_millis(welcome.orphan_deadline_ms.into());
+        let keep: Vec<u64> = welcome.keep.iter().map(|lease| lease.fence).collect();
+        let (kept, stale): (Vec<Fence>, Vec<Fence>) =
+            self.held.iter().map(|(fence, _)| fence).partition(|fence| keep.contains(&fence.0));
+        for fence in stale {
+            self.stale(fence);
+        }
+        for (fence, lease) in self.held.iter().filter(|(fence, _)| kept.contains(fence)) {
+            self.pumps.spawn(pump(fence, Sent::from(lease), self.outbox.clone()));
+        }
+        let every = Duration::from_millis(u64::from(welcome.heartbeat_interval_ms).max(100));
+        tokio::time::interval_at(tokio::time::Instant::now() + every, every)
+    }
+
+    async fn take(&mut self, message: In) -> Result<(), Status> {
+        match message {
+            In::Welcome(_) => {}
+            In::HeartbeatAck(_) => self.contact.answered = Instant::now(),
+            In::Lease(lease) => self.lease(lease).await?,
+            In::LogAck(ack) => {
+                if let Some(lease) = self.held.get_mut(Fence(ack.fence)) {
+                    lease.acknowledged = ack.offset;
+                }
+            }
+            In::ResultAck(ack) => self.held.forget(Fence(ack.fence)),
+            In::Stop(stop) => self.stop(&stop),
+        }
+        Ok(())
+    }
+
+    async fn lease(&mut self, lease: v1::Lease) -> Result<(), Status> {
+        let fence = Fence(lease.fence);
+        let spec = fleet_proto::convert::required(lease.job, "job").and_then(JobSpec::try_from);
+        let refused = match spec {
+            Ok(spec) => match self.held.start(fence, spec) {
+                Ok(lease) => {
+                    self.pumps.spawn(pump(fence, Sent::from(lease), self.outbox.clone()));
+                    return Ok(());
+                }
+                Err(error) => format!("make the log spool: {error}"),
+            },
+            Err(error) => format!("read the job: {error}"),
+        };
+        error!(%fence, %refused, "a lease could not be taken up");
+        let outcome = Outcome::Failed {
+            reason: fleet_model::FailureReason::RUNNER_SYSTEM_FAILURE,
+            exit_code: 0,
+        };
+        let result = v1::JobResult { fence: fence.0, message: refused, ..Default::default() };
+        send(&self.outbox, Out::Result(result.with_outcome(&outcome))).await?;
+        send(&self.outbox, Out::Released(v1::Released { fence: fence.0 })).await
+    }
+
+    fn stop(&mut self, stop: &v1::Stop) {
+        let fence = Fence(stop.fence);
+        match stop.reason() {
+            v1::StopReason::Canceled => self.held.control(fence, Control::Cancel),
+            v1::StopReason::Forced => self.held.control(fence, Control::Abort),
+            v1::StopReason::Stale => self.stale(fence),
+            v1::StopReason::Unspecified => warn!(%fence, "a stop without a reason was left aside"),
+        }
+    }
+
+    /// The lease is another's now: its job ends here, and nobody wants to know.
+    fn stale(&mut self, fence: Fence) {
+        info!(%fence, "the lease is stale: its job is stopped");
+        self.held.control(fence, Control::Abort);
+        self.held.forget(fence);
+    }
+}
+
+/// Where one lease's pump begins.
+struct Sent {
+    spool: super::spool::Reader,
+    offset: u64,
+    finished: tokio::sync::watch::Receiver<Option<crate::job::Finished>>,
+}
+
+impl From<&Lease> for Sent {
+    fn from(lease: &Lease) -> Sent {
+        Sent {
+            spool: lease.spool.clone(),
+            offset: lease.acknowledged,
+            finished: lease.finished.clone(),
+        }
+    }
+}
+
+/// Sends a lease's log as it grows, then its result. Ends early with the session;
+/// the next one begins at the acknowledged offset.
+async fn pump(fence: Fence, mut sent: Sent, outbox: mpsc::Sender<v1::AgentMessage>) {
+    loop {
+        match sent.spool.next(sent.offset, CHUNK_BYTES).await {
+            Ok(Some(data)) => {
+                let offset = sent.offset;
+                sent.offset += data.len() as u64;
+                let append = v1::LogAppend { fence: fence.0, offset, data };
+                if send(&outbox, Out::Log(append)).await.is_err() {
+                    return;
+                }
+            }
+            Ok(None) => break,
+            Err(error) => {
+                error!(%fence, %error, "a log spool cannot be read; the rest of the log is lost");
+                break;
+            }
+        }
+    }
+    let finished = held::finished(sent.finished).await;
+    let log = sent.spool.extent();
+    let result = v1::JobResult {
+        fence: fence.0,
+        message: finished.message,
+        log_size: log.size,
+        log_crc32: log.crc32,
+        ..Default::default()
+    };
+    // A closed outbox is the session's end; the result goes out with the next.
+    let _ = send(&outbox, Out::Result(result.with_outcome(&finished.outcome))).await;
+    let _ = send(&outbox, Out::Released(v1::Released { fence: fence.0 })).await;
+}
+
+async fn send(outbox: &mpsc::Sender<v1::AgentMessage>, message: Out) -> Result<(), Status> {
+    outbox
+        .send(v1::AgentMessage { message: Some(message) })
+        .await
+        .map_err(|_| Status::unavailable("the stream has ended"))
+}

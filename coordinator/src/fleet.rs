@@ -1,0 +1,9 @@
+//! Agents: their streams, and the leases that go over them.
+
+mod logs;
+mod service;
+mod session;
+
+pub(crate) use logs::{LeaseLog, LeaseLogs};
+pub(crate) use service::Service;
+pub(crate) use session::Outbox;

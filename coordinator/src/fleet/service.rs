@@ -1,0 +1,134 @@
+//! `fleet.v1.AgentService`.
+
+use std::pin::Pin;
+
+use bytes::Bytes;
+use fleet_model::{Fence, JobId};
+use fleet_proto::v1::agent_service_server::AgentService;
+use fleet_proto::{CHUNK_BYTES, v1};
+use tokio::fs::File;
+use tokio::io::AsyncReadExt;
+use tokio::sync::mpsc;
+use tokio_stream::Stream;
+use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::task::TaskTracker;
+use tonic::{Request, Response, Status, Streaming};
+
+use super::{LeaseLogs, session};
+use crate::blob::{Blobs, Incoming};
+use crate::core::Handle;
+
+/// Messages to one agent that wait to be read; one that lets more pile up is
+/// disconnected, and told all it has to know when it comes back.
+const OUTBOX: usize = 1024;
+
+type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
+
+/// The agent-facing service.
+pub(crate) struct Service {
+    core: Handle,
+    logs: LeaseLogs,
+    blobs: Blobs,
+    /// Whoever ends the coordinator waits for these.
+    tasks: TaskTracker,
+}
+
+impl Service {
+    pub(crate) fn new(
+        core: Handle,
+        logs: LeaseLogs,
+        blobs: Blobs,
+        tasks: TaskTracker,
+    ) -> Service {
+        Service { core, logs, blobs, tasks }
+    }
+}
+
+#[tonic::async_trait]
+impl AgentService for Service {
+    type SessionStream = Answers<v1::CoordinatorMessage>;
+    type DownloadArtifactStream = Answers<v1::DownloadArtifactResponse>;
+
+    async fn session(
+        &self,
+        request: Request<Streaming<v1::AgentMessage>>,
+    ) -> Result<Response<Self::SessionStream>, Status> {
+        let (outbox, answers) = mpsc::channel(OUTBOX);
+        let (core, logs) = (self.core.clone(), self.logs.clone());
+        self.tasks.spawn(session::serve(request.into_inner(), outbox, core, logs));
+        Ok(Response::new(Box::pin(ReceiverStream::new(answers))))
+    }
+
+    async fn upload_artifact(
+        &self,
+        request: Request<Streaming<v1::UploadArtifactRequest>>,
+    ) -> Result<Response<v1::UploadArtifactResponse>, Status> {
+        use v1::upload_artifact_request::Part;
+        let mut parts = request.into_inner();
+        let Some(Part::Header(header)) = parts.message().await?.and_then(|first| first.part) else {
+            return Err(Status::invalid_argument("an upload begins with its header"));
+        };
+        let fence = Fence(header.fence);
+        let upload = self.core.begin_upload(fence).await.ok_or_else(|| stale(fence))?;
+        let mut incoming = Incoming::create(&self.blobs, fence, upload.number)
+            .await
+            .map_err(|error| not_stored(&error))?;
+        while let Some(part) = parts.message().await? {
+            let Some(Part::Data(data)) = part.part else {
+                return Err(Status::invalid_argument("only data may follow an upload's header"));
+            };
+            incoming.write(&data).await.map_err(|error| not_stored(&error))?;
+        }
+        let stored = incoming
+            .finish(upload.job, header.r#type, header.filename)
+            .await
+            .map_err(|error| not_stored(&error))?;
+        let size = stored.size;
+        if !self.core.stored(fence, stored).await {
+            return Err(stale(fence));
+        }
+        Ok(Response::new(v1::UploadArtifactResponse { size }))
+    }
+
+    async fn download_artifact(
+        &self,
+        request: Request<v1::DownloadArtifactRequest>,
+    ) -> Result<Response<Self::DownloadArtifactStream>, Status> {
+        let v1::DownloadArtifactRequest { fence, job_id } = request.into_inner();
+        let path = self
+            .core
+            .archive(Fence(fence), JobId(job_id))
+            .await
+            .ok_or_else(|| Status::not_found(format!("job {job_id} has no artifacts for this job")))?;
+        let mut file = File::open(&path).await.map_err(|error| {
+            tracing::error!(path = %path.display(), %error, "an artifact cannot be read");
+            Status::not_found(format!("the artifacts of job {job_id} are gone"))
+        })?;
+        let (pieces, answer) = mpsc::channel(4);
+        self.tasks.spawn(async move {
+            loop {
+                let mut data = Vec::with_capacity(CHUNK_BYTES);
+                let read = (&mut file).take(CHUNK_BYTES as u64).read_to_end(&mut data).await;
+                let piece = match read {
+                    Ok(0) => return,
+                    Ok(_) => Ok(v1::DownloadArtifactResponse { data: Bytes::from(data) }),
+                    Err(error) => Err(Status::data_loss(format!("read the artifact: {error}"))),
+                };
+                let last = piece.is_err();
+                if pieces.send(piece).await.is_err() || last {
+                    return;
+                }
+            }
+        });
+        Ok(Response::new(Box::pin(ReceiverStream::new(answer))))
+    }
+}
+
+fn stale(fence: Fence) -> Status {
+    Status::failed_precondition(format!("lease {fence} is not held any more"))
+}
+
+fn not_stored(error: &std::io::Error) -> Status {
+    tracing::error!(%error, "an artifact cannot be stored");
+    Status::unavailable("the artifact cannot be stored now")
+}

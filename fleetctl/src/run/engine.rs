@@ -1,0 +1,196 @@
+//! A whole fleet in one process: a coordinator, one agent, and the wire between
+//! them, which is the same as between machines but for the network.
+
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use fleet_agent::{Settings as AgentSettings, Shell};
+use fleet_coordinator::{
+    CancelMode, Coordinator, Created, Event, QueueConfig, Request, Settings as CoordinatorSettings,
+};
+use fleet_model::{AgentName, JobId, JobState, PipelineId};
+use hyper_util::rt::TokioIo;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::time::MissedTickBehavior;
+use tokio_util::sync::CancellationToken;
+use tonic::transport::{Channel, Endpoint, Server};
+
+/// Bytes under way in one direction of the connection.
+const PIPE_BYTES: usize = 256 * 1024;
+
+/// What is to run, and where.
+pub struct Setup {
+    /// The pipeline.
+    pub request: Request,
+    /// The pipeline's number; its jobs' numbers follow from it.
+    pub pipeline: PipelineId,
+    /// Jobs that run at once.
+    pub slots: u32,
+    /// Where jobs have their project folders.
+    pub builds_dir: PathBuf,
+    /// This run's own folder: logs, artifacts, the agent's state.
+    pub run_dir: PathBuf,
+    /// The shell scripts run in.
+    pub shell: Shell,
+    /// How often [`Signal::Tick`](Told::Tick) is told; none: never.
+    pub tick: Option<Duration>,
+}
+
+/// What the engine tells while it works.
+#[derive(Debug)]
+pub enum Told {
+    /// The pipeline was created: its jobs have ids.
+    Created(Created),
+    /// Something became true.
+    Event(Event),
+    /// Somebody interrupted; jobs are told to stop.
+    Interrupted(CancelMode),
+    /// Time passed.
+    Tick,
+}
+
+/// How a run ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ended {
+    /// The pipeline's last state.
+    pub status: JobState,
+    /// Whether somebody interrupted it.
+    pub interrupted: bool,
+}
+
+/// Runs a pipeline to its end. When it returns, nothing of it is left running.
+///
+/// The first SIGINT or SIGTERM cancels the jobs as a person would, the second
+/// stops them at once.
+///
+/// # Errors
+/// The coordinator or the agent cannot start; nothing was run.
+pub async fn run(setup: Setup, mut tell: impl FnMut(Told)) -> anyhow::Result<Ended> {
+    let mut interrupts = Interrupts::listen()?;
+    let coordinator = Coordinator::start(CoordinatorSettings {
+        blobs_dir: setup.run_dir.clone(),
+        server_url: "http://localhost".to_owned(),
+        queue: QueueConfig::default(),
+        first_pipeline: setup.pipeline,
+        first_job: JobId(setup.pipeline.0.saturating_mul(1000).saturating_add(1)),
+    });
+    let stop = CancellationToken::new();
+    let channel = connect(&coordinator, stop.clone()).await?;
+    let agent = tokio::spawn(fleet_agent::run(agent_settings(&setup), channel, stop.clone()));
+    let pipeline = setup.request;
+    let (created, mut watch) = coordinator.create_pipeline(pipeline).await?;
+    let id = created.pipeline;
+    tell(Told::Created(created));
+
+    let mut ended = Ended { status: JobState::Created, interrupted: false };
+    let mut tick = tokio::time::interval(setup.tick.unwrap_or(Duration::from_secs(3600)));
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            event = watch.next() => {
+                let Some(event) = event else { break };
+                if let Event::Pipeline(status) = event {
+                    ended.status = status;
+                }
+                tell(Told::Event(event));
+                if is_over(ended.status) {
+                    break;
+                }
+            }
+            mode = interrupts.next() => {
+                ended.interrupted = true;
+                tell(Told::Interrupted(mode));
+                // Refused only when all jobs have just ended; the watch says so.
+                let _ = coordinator.cancel_pipeline(id, mode).await;
+            }
+            _ = tick.tick(), if setup.tick.is_some() => tell(Told::Tick),
+        }
+    }
+    stop.cancel();
+    agent.await??;
+    drop(watch);
+    coordinator.shut_down().await;
+    Ok(ended)
+}
+
+/// Nothing of the pipeline changes by itself any more.
+fn is_over(status: JobState) -> bool {
+    status.is_completed() || status == JobState::Manual
+}
+
+fn agent_settings(setup: &Setup) -> AgentSettings {
+    AgentSettings {
+        name: AgentName("local".to_owned()),
+        slots: setup.slots,
+        tags: local_tags(setup),
+        run_untagged: true,
+        builds_dir: setup.builds_dir.clone(),
+        state_dir: setup.run_dir.join("agent"),
+        shell: setup.shell.clone(),
+        graceful_kill: Duration::from_secs(30),
+        output_limit: 100 * 1024 * 1024,
+    }
+}
+
+/// There is one agent here, so it offers whatever the pipeline asks for.
+fn local_tags(setup: &Setup) -> Vec<String> {
+    let mut tags: Vec<String> =
+        setup.request.plan.jobs.iter().flat_map(|job| job.tags.iter().cloned()).collect();
+    tags.sort();
+    tags.dedup();
+    tags
+}
+
+/// Serves the coordinator on one end of a pipe and gives the other end's channel.
+async fn connect(coordinator: &Coordinator, stop: CancellationToken) -> anyhow::Result<Channel> {
+    let (client, server) = tokio::io::duplex(PIPE_BYTES);
+    let service = coordinator.agent_service();
+    let incoming = tokio_stream::once(Ok::<_, io::Error>(server));
+    tokio::spawn(async move {
+        let served = Server::builder()
+            .add_service(service)
+            .serve_with_incoming_shutdown(incoming, stop.cancelled_owned())
+            .await;
+        if let Err(error) = served {
+            tracing::warn!(%error, "the in-process connection broke");
+        }
+    });
+    let mut client = Some(TokioIo::new(client));
+    // The address is never looked up: the connector has the connection already.
+    let endpoint = Endpoint::from_static("http://in-process.invalid");
+    let channel = endpoint
+        .connect_with_connector(tower::service_fn(move |_| {
+            let client = client.take().ok_or_else(|| io::Error::from(io::ErrorKind::NotConnected));
+            std::future::ready(client)
+        }))
+        .await?;
+    Ok(channel)
+}
+
+/// SIGINT and SIGTERM, counted.
+struct Interrupts {
+    interrupt: Signal,
+    terminate: Signal,
+    seen: u32,
+}
+
+impl Interrupts {
+    fn listen() -> io::Result<Interrupts> {
+        Ok(Interrupts {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+            seen: 0,
+        })
+    }
+
+    /// How hard the next signal wants the jobs stopped.
+    async fn next(&mut self) -> CancelMode {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+        self.seen += 1;
+        if self.seen == 1 { CancelMode::Graceful } else { CancelMode::Forced }
+    }
+}
