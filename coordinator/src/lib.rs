@@ -11,6 +11,7 @@ mod blob;
 mod core;
 mod fleet;
 mod pipeline;
+mod report;
 mod watch;
 
 use std::path::PathBuf;

@@ -1,2 +1,38 @@
-//! The queue: status rules, scheduler and lease book as one pure,
-//! deterministic state machine.
+//! The queue: what is to run, in which order, where, and what becomes of it.
+//!
+//! One pure, deterministic state machine: [`Queue::step`] takes the time and an
+//! [`Input`] and returns the [`Effect`]s that are to be carried out once the
+//! transition is durable. It never reads a clock, draws a random number or does
+//! I/O, and keeps everything that could show in an order in ordered collections:
+//! the same inputs give the same effects.
+//!
+//! - `status`: the state of a set of jobs (stage, pipeline, what a job waits for).
+//! - `readiness`: whether a job may start, given the state of what it waits for.
+//! - `pipeline`: the jobs of one pipeline and the counts that make both cheap.
+//! - `retry`: whether a failed attempt is tried again by itself.
+//! - `resource`: who holds a resource group and who waits for it.
+//! - `agents`, `leases`: who is there, and what each may run.
+//! - `scheduler`: the next job and the agent that gets it.
+//! - `queue`: the machine that ties them together, one file per kind of input.
+//! - `explain`: why a job is where it is, answered by the code above.
+
+mod agents;
+mod effect;
+mod input;
+mod leases;
+mod pipeline;
+mod queue;
+mod readiness;
+mod resource;
+mod retry;
+mod scheduler;
+mod status;
+mod timer;
+mod view;
+
+pub use effect::{Effect, Rejected, StopReason};
+pub use input::{CancelMode, Config, Input, NewJob, NewPipeline, OnNewCommit, Scheduling};
+pub use queue::Queue;
+pub use view::{
+    AgentStatus, AgentView, Explanation, JobView, LeaseView, Obstacle, PipelineView, Why,
+};

@@ -4,7 +4,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use fleet_model::{Fence, JobId};
+use fleet_model::{Fence, JobId, Variable};
 use tokio::fs::File;
 use tokio::io::AsyncWriteExt;
 
@@ -23,6 +23,8 @@ pub(crate) struct Stored {
     pub(crate) size: u64,
     /// Where it lies.
     pub(crate) path: PathBuf,
+    /// What a dotenv report says.
+    pub(crate) variables: Vec<Variable>,
 }
 
 /// An artifact that is being written.
@@ -71,7 +73,7 @@ impl Incoming {
             .await
             .map_err(about("rename", &self.partial))?;
         let path = std::mem::take(&mut self.target);
-        Ok(Stored { job, kind, filename, size: self.size, path })
+        Ok(Stored { job, kind, filename, size: self.size, path, variables: Vec::new() })
     }
 }
 

@@ -82,6 +82,8 @@ impl Core {
             timeout,
             started_at: jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
             server_url: &self.settings.server_url,
+            agent: &agent.0,
+            agent_tags: self.agents.get(&agent).map_or(&[], |stream| &stream.tags),
         };
         let spec = job_spec(pipeline, index, attempt_facts);
         lease.dependencies = match &spec {
@@ -90,7 +92,7 @@ impl Core {
         };
         let watch = std::sync::Arc::clone(&pipeline.watch);
         self.leases.insert(fence, lease);
-        let spec = spec.map_err(|cycle| cycle.to_string())?;
+        let spec = spec.map_err(|error| error.to_string())?;
         let file = LogFile::create(&self.blobs, fence).map_err(|error| error.to_string())?;
         self.logs.insert(fence, LeaseLog { file, job, attempt, watch });
         self.send(&agent, Out::Lease(v1::Lease { fence: fence.0, job: Some((&spec).into()) }));

@@ -17,6 +17,7 @@ use tonic::{Request, Response, Status, Streaming};
 use super::{LeaseLogs, session};
 use crate::blob::{Blobs, Incoming};
 use crate::core::Handle;
+use crate::report;
 
 /// Messages to one agent that wait to be read; one that lets more pile up is
 /// disconnected, and told all it has to know when it comes back.
@@ -79,10 +80,15 @@ impl AgentService for Service {
             };
             incoming.write(&data).await.map_err(|error| not_stored(&error))?;
         }
-        let stored = incoming
+        let mut stored = incoming
             .finish(upload.job, header.r#type, header.filename)
             .await
             .map_err(|error| not_stored(&error))?;
+        if stored.kind == "dotenv" {
+            stored.variables = report::dotenv(&stored.path)
+                .map_err(|error| not_stored(&error))?
+                .map_err(|error| Status::invalid_argument(error.to_string()))?;
+        }
         let size = stored.size;
         if !self.core.stored(fence, stored).await {
             return Err(stale(fence));

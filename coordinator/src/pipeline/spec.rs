@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use fleet_language::variables::{self, predefined};
-use fleet_model::{Dependency, JobSpec, Step};
+use fleet_model::{Dependency, JobSpec, PlannedJob, Source, Step, Variable};
 
 use super::Pipeline;
 
@@ -19,29 +19,39 @@ pub(crate) struct Attempt<'a> {
     pub(crate) started_at: String,
     /// What its `CI_*_URL` begin with.
     pub(crate) server_url: &'a str,
+    /// Who runs it.
+    pub(crate) agent: &'a str,
+    /// What that agent offers.
+    pub(crate) agent_tags: &'a [String],
 }
 
 /// Makes the spec of an attempt of the job at `index` of the plan.
 ///
 /// # Errors
-/// Its variables refer to each other in a circle.
+/// Its variables cannot be expanded.
 pub(crate) fn job_spec(
     pipeline: &Pipeline,
     index: usize,
     attempt: Attempt<'_>,
-) -> Result<JobSpec, variables::Cycle> {
+) -> Result<JobSpec, variables::Error> {
     let job = &pipeline.request.plan.jobs[index];
     let id = pipeline.jobs[index].id;
-    let mut all = predefined::for_lease(&predefined::LeaseFacts {
-        server_url: attempt.server_url,
-        project_path: &pipeline.request.project_path,
+    let facts = predefined::LeaseFacts {
         pipeline: pipeline.id,
         job: id,
         token: &attempt.token,
+        server_url: attempt.server_url,
+        project_path: &pipeline.request.project_path,
+        repository_url: match &pipeline.request.source {
+            Source::Git { repository, .. } => Some(repository),
+            Source::Folder { .. } => None,
+        },
         started_at: &attempt.started_at,
-        timeout: attempt.timeout,
-    });
-    all.extend_from_slice(&job.variables);
+        timeout_seconds: attempt.timeout.as_secs(),
+        agent_name: attempt.agent,
+        agent_tags: attempt.agent_tags,
+    };
+    let all = predefined::for_attempt(&facts, &job.variables, reported(pipeline, job));
     Ok(JobSpec {
         id,
         attempt: attempt.number,
@@ -64,7 +74,7 @@ pub(crate) fn job_spec(
     })
 }
 
-fn steps(job: &fleet_model::PlannedJob) -> Vec<Step> {
+fn steps(job: &PlannedJob) -> Vec<Step> {
     [("script", &job.script), ("after_script", &job.after_script)]
         .into_iter()
         .filter(|(_, script)| !script.is_empty())
@@ -73,7 +83,7 @@ fn steps(job: &fleet_model::PlannedJob) -> Vec<Step> {
 }
 
 /// The archives of the jobs it takes artifacts from, as far as they left one.
-fn dependencies(pipeline: &Pipeline, job: &fleet_model::PlannedJob) -> Vec<Dependency> {
+fn dependencies(pipeline: &Pipeline, job: &PlannedJob) -> Vec<Dependency> {
     job.artifacts_from
         .iter()
         .filter_map(|from| {
@@ -86,5 +96,14 @@ fn dependencies(pipeline: &Pipeline, job: &fleet_model::PlannedJob) -> Vec<Depen
                 size: archive.size,
             })
         })
+        .collect()
+}
+
+/// What the jobs it takes artifacts from reported with dotenv.
+fn reported(pipeline: &Pipeline, job: &PlannedJob) -> Vec<Variable> {
+    job.artifacts_from
+        .iter()
+        .flat_map(|from| &pipeline.jobs[*from].artifacts)
+        .flat_map(|stored| stored.variables.iter().cloned())
         .collect()
 }

@@ -1,0 +1,165 @@
+//! What people ask for: cancel, retry, play.
+
+use fleet_model::{JobId, JobState, PipelineId};
+
+use super::{Place, Queue};
+use crate::pipeline::Job;
+use crate::{CancelMode, OnNewCommit, Rejected};
+
+impl Queue {
+    pub(super) fn cancel_job(&mut self, job: JobId, mode: CancelMode) -> Result<(), Rejected> {
+        let place = self.place(job)?;
+        let state = self.at(place).state;
+        if state.is_completed() {
+            return Err(Rejected::NotCancelable(job, state));
+        }
+        self.cancel(place, mode);
+        Ok(())
+    }
+
+    pub(super) fn cancel_pipeline(
+        &mut self,
+        id: PipelineId,
+        mode: CancelMode,
+    ) -> Result<(), Rejected> {
+        let pipeline = self.known_pipeline(id)?;
+        if pipeline.jobs.iter().all(|job| job.state.is_completed()) {
+            return Err(Rejected::NothingToCancel(id));
+        }
+        self.cancel_rest(id, mode);
+        Ok(())
+    }
+
+    /// A newer pipeline of the same ref was made: cancels what of this one may
+    /// be canceled for it.
+    pub(super) fn supersede(&mut self, id: PipelineId, mode: OnNewCommit) -> Result<(), Rejected> {
+        let pipeline = self.known_pipeline(id)?;
+        let mut jobs = pipeline.jobs.iter();
+        match mode {
+            OnNewCommit::Conservative => {
+                if !jobs.any(|job| job.started && !job.interruptible) {
+                    self.cancel_rest(id, CancelMode::Graceful);
+                }
+            }
+            OnNewCommit::Interruptible => {
+                self.cancel_where(id, CancelMode::Graceful, |job| job.interruptible);
+            }
+        }
+        Ok(())
+    }
+
+    /// Cancels all jobs of a pipeline that have not ended.
+    pub(super) fn cancel_rest(&mut self, id: PipelineId, mode: CancelMode) {
+        self.cancel_where(id, mode, |_| true);
+    }
+
+    fn cancel_where(&mut self, id: PipelineId, mode: CancelMode, which: impl Fn(&Job) -> bool) {
+        let Ok(pipeline) = self.known_pipeline(id) else {
+            return;
+        };
+        let mut open: Vec<(bool, usize)> = pipeline
+            .jobs
+            .iter()
+            .enumerate()
+            .filter(|(_, job)| !job.state.is_completed() && which(job))
+            .map(|(index, job)| (job.has_resource, index))
+            .collect();
+        // Who has a resource group comes last, so that it does not pass it on to
+        // a job that is to be canceled as well.
+        open.sort_unstable();
+        for (_, index) in open {
+            let pipeline = id;
+            self.cancel(Place { pipeline, index }, mode);
+        }
+    }
+
+    fn cancel(&mut self, place: Place, mode: CancelMode) {
+        let job = self.at(place);
+        match (job.state, job.fence) {
+            (JobState::Running, Some(fence)) => {
+                self.change(place, JobState::Canceling);
+                self.stop_lease(fence, mode);
+            }
+            (JobState::Canceling, Some(fence)) => self.stop_lease(fence, mode),
+            (state, _) if state.is_completed() => {}
+            _ => self.change(place, JobState::Canceled),
+        }
+    }
+
+    pub(super) fn retry_job(&mut self, job: JobId) -> Result<(), Rejected> {
+        let place = self.place(job)?;
+        self.check_retryable(place)?;
+        self.renew(place);
+        self.at_mut(place).at_once = true;
+        self.change(place, JobState::Created);
+        self.reset_skipped_after(place);
+        Ok(())
+    }
+
+    pub(super) fn retry_pipeline(&mut self, id: PipelineId) -> Result<(), Rejected> {
+        let pipeline = self.known_pipeline(id)?;
+        let places = |states: &[JobState]| -> Vec<Place> {
+            let fits = |index: &usize| states.contains(&pipeline.jobs[*index].state);
+            let indexes = (0..pipeline.jobs.len()).filter(fits);
+            let pipeline = id;
+            indexes.map(|index| Place { pipeline, index }).collect()
+        };
+        let skipped = places(&[JobState::Skipped]);
+        let mut retried = places(&[JobState::Failed, JobState::Canceled]);
+        retried.retain(|place| self.check_retryable(*place).is_ok());
+        if retried.is_empty() {
+            return Err(Rejected::NothingToRetry(id));
+        }
+        for place in retried {
+            self.renew(place);
+            self.change(place, JobState::Created);
+        }
+        for place in skipped {
+            self.change(place, JobState::Created);
+        }
+        Ok(())
+    }
+
+    fn check_retryable(&self, place: Place) -> Result<(), Rejected> {
+        let job = self.at(place);
+        if !job.state.is_completed() || job.state == JobState::Skipped {
+            return Err(Rejected::NotRetryable(job.id, job.state));
+        }
+        match job.fence.and_then(|fence| self.leases.get(fence)) {
+            Some(lease) if self.is_overdue(job) => {
+                Err(Rejected::StillRunning(job.id, lease.agent.clone()))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    pub(super) fn play_job(&mut self, job: JobId) -> Result<(), Rejected> {
+        let place = self.place(job)?;
+        match self.at(place).state {
+            JobState::Manual | JobState::Scheduled => self.start(place),
+            state => return Err(Rejected::NotPlayable(job, state)),
+        }
+        Ok(())
+    }
+
+    /// A delayed job's time has come.
+    pub(super) fn delay_over(&mut self, job: JobId) {
+        if let Ok(place) = self.place(job) {
+            self.start(place);
+        }
+    }
+
+    /// Starts a job that waited for a person or its time. What was skipped for
+    /// its sake gets another chance.
+    fn start(&mut self, place: Place) {
+        self.enqueue(place);
+        self.reset_skipped_after(place);
+    }
+
+    fn reset_skipped_after(&mut self, place: Place) {
+        let pipeline = place.pipeline;
+        for index in self.pipeline_of(place).skipped_after(place.index) {
+            self.change(Place { pipeline, index }, JobState::Created);
+        }
+    }
+}

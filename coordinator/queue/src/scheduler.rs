@@ -1,0 +1,300 @@
+//! The next job and the agent that gets it.
+//!
+//! Pending jobs are grouped by what they ask of an agent, agents by what they
+//! offer. A choice looks at groups, never at single jobs: first come jobs of the
+//! project with the fewest running, then the oldest. Of the agents that fit, the
+//! least sought-after get work first, and of those the emptiest.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
+
+use fleet_model::{AgentName, JobId, ProjectId, Timestamp};
+
+use crate::Obstacle;
+
+/// What a job asks of its agent.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Requirements {
+    pub(crate) tags: BTreeSet<String>,
+    pub(crate) protected: bool,
+}
+
+/// What an agent offers. Fewer tags come first: who offers less is asked first,
+/// so that rarer abilities stay free for the jobs that need them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Capability {
+    pub(crate) tags: BTreeSet<String>,
+    pub(crate) run_untagged: bool,
+    pub(crate) protected_only: bool,
+}
+
+impl Capability {
+    /// What about this offer keeps a job away.
+    pub(crate) fn obstacle(&self, job: &Requirements) -> Option<Obstacle> {
+        if job.tags.is_empty() && !self.run_untagged {
+            return Some(Obstacle::TakesNoUntagged);
+        }
+        let missing: Vec<String> = job.tags.difference(&self.tags).cloned().collect();
+        if !missing.is_empty() {
+            return Some(Obstacle::MissingTags(missing));
+        }
+        if self.protected_only && !job.protected {
+            return Some(Obstacle::ProtectedOnly);
+        }
+        None
+    }
+
+    fn fits(&self, job: &Requirements) -> bool {
+        self.obstacle(job).is_none()
+    }
+}
+
+impl Ord for Capability {
+    fn cmp(&self, other: &Capability) -> std::cmp::Ordering {
+        let key = |c: &Capability| (c.tags.len(), !c.protected_only, c.run_untagged);
+        key(self)
+            .cmp(&key(other))
+            .then_with(|| self.tags.cmp(&other.tags))
+    }
+}
+
+impl PartialOrd for Capability {
+    fn partial_cmp(&self, other: &Capability) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+/// Pending jobs that ask for the same.
+#[derive(Clone, Debug, Default)]
+struct Class {
+    /// Offers of present agents that fit.
+    served_by: BTreeSet<Capability>,
+    /// Since when no present agent fits; none: one does.
+    unserved: Option<Timestamp>,
+    jobs: BTreeMap<ProjectId, BTreeSet<JobId>>,
+    /// The oldest job of each project behind the number of jobs the project has
+    /// running.
+    heads: BTreeSet<(u32, JobId, ProjectId)>,
+    /// By how long they have been pending.
+    by_wait: BTreeSet<(Timestamp, JobId)>,
+}
+
+/// Present agents that offer the same.
+#[derive(Clone, Debug, Default)]
+struct Group {
+    /// All of them.
+    agents: BTreeSet<AgentName>,
+    /// Those with free slots, the most first.
+    free: BTreeSet<(Reverse<u32>, AgentName)>,
+}
+
+/// Who waits for an agent and which agents wait for work.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Scheduler {
+    classes: BTreeMap<Requirements, Class>,
+    groups: BTreeMap<Capability, Group>,
+    agents: BTreeMap<AgentName, (Capability, u32)>,
+    running: BTreeMap<ProjectId, u32>,
+}
+
+impl Scheduler {
+    /// Adds a job that became pending at `since`.
+    pub(crate) fn add(
+        &mut self,
+        since: Timestamp,
+        job: JobId,
+        project: ProjectId,
+        requirements: &Requirements,
+    ) {
+        if !self.classes.contains_key(requirements) {
+            let served_by: BTreeSet<Capability> = self
+                .groups
+                .keys()
+                .filter(|offer| offer.fits(requirements))
+                .cloned()
+                .collect();
+            let class = Class {
+                unserved: served_by.is_empty().then_some(since),
+                served_by,
+                ..Class::default()
+            };
+            self.classes.insert(requirements.clone(), class);
+        }
+        let running = self.running_of(project);
+        if let Some(class) = self.classes.get_mut(requirements) {
+            class.by_wait.insert((since, job));
+            class.change(project, running, running, |jobs| jobs.insert(job));
+        }
+    }
+
+    /// Takes out a job that is no longer pending.
+    pub(crate) fn remove(
+        &mut self,
+        since: Timestamp,
+        job: JobId,
+        project: ProjectId,
+        requirements: &Requirements,
+    ) {
+        let running = self.running_of(project);
+        if let Some(class) = self.classes.get_mut(requirements) {
+            class.by_wait.remove(&(since, job));
+            class.change(project, running, running, |jobs| jobs.remove(&job));
+            if class.jobs.is_empty() {
+                self.classes.remove(requirements);
+            }
+        }
+    }
+
+    /// Notes that a project has one more job running.
+    pub(crate) fn started(&mut self, project: ProjectId) {
+        self.set_running(project, self.running_of(project) + 1);
+    }
+
+    /// Notes that a project has one job less running.
+    pub(crate) fn ended(&mut self, project: ProjectId) {
+        self.set_running(project, self.running_of(project).saturating_sub(1));
+    }
+
+    fn running_of(&self, project: ProjectId) -> u32 {
+        self.running.get(&project).copied().unwrap_or(0)
+    }
+
+    fn set_running(&mut self, project: ProjectId, running: u32) {
+        let before = self.running_of(project);
+        if running == 0 {
+            self.running.remove(&project);
+        } else {
+            self.running.insert(project, running);
+        }
+        for class in self.classes.values_mut() {
+            if class.jobs.contains_key(&project) {
+                class.change(project, before, running, |_| true);
+            }
+        }
+    }
+
+    /// Says what an agent offers and how many of its slots are free; none: it
+    /// gets no leases.
+    pub(crate) fn set_agent(
+        &mut self,
+        now: Timestamp,
+        agent: &AgentName,
+        offer: Option<(Capability, u32)>,
+    ) {
+        if self.agents.get(agent) == offer.as_ref() {
+            return;
+        }
+        let before = self.agents.remove(agent);
+        if let Some((capability, free)) = &before
+            && let Some(group) = self.groups.get_mut(capability)
+        {
+            group.agents.remove(agent);
+            group.free.remove(&(Reverse(*free), agent.clone()));
+        }
+        if let Some((capability, free)) = offer {
+            if !self.groups.contains_key(&capability) {
+                self.serve(&capability);
+            }
+            let group = self.groups.entry(capability.clone()).or_default();
+            group.agents.insert(agent.clone());
+            if free > 0 {
+                group.free.insert((Reverse(free), agent.clone()));
+            }
+            self.agents.insert(agent.clone(), (capability, free));
+        }
+        if let Some((capability, _)) = before {
+            self.drop_if_empty(now, &capability);
+        }
+    }
+
+    fn serve(&mut self, capability: &Capability) {
+        for (requirements, class) in &mut self.classes {
+            if capability.fits(requirements) {
+                class.served_by.insert(capability.clone());
+                class.unserved = None;
+            }
+        }
+    }
+
+    fn drop_if_empty(&mut self, now: Timestamp, capability: &Capability) {
+        match self.groups.get(capability) {
+            Some(group) if group.agents.is_empty() => self.groups.remove(capability),
+            _ => return,
+        };
+        for class in self.classes.values_mut() {
+            if class.served_by.remove(capability) && class.served_by.is_empty() {
+                class.unserved = Some(now);
+            }
+        }
+    }
+
+    /// The next job to lease and its agent, if there are both.
+    pub(crate) fn next(&self) -> Option<(JobId, AgentName)> {
+        self.classes
+            .values()
+            .filter_map(|class| {
+                let (running, job, _) = class.heads.first()?;
+                let free = |offer| self.groups.get(offer)?.free.first();
+                let (_, agent) = class.served_by.iter().find_map(free)?;
+                Some(((*running, *job), agent))
+            })
+            .min_by_key(|(order, _)| *order)
+            .map(|((_, job), agent)| (job, agent.clone()))
+    }
+
+    /// Since when the longest-waiting job has waited without any present agent
+    /// that could take it, and which job that is.
+    pub(crate) fn longest_unserved(&self) -> Option<(Timestamp, JobId)> {
+        self.classes
+            .values()
+            .filter_map(|class| {
+                let (since, job) = class.by_wait.first()?;
+                Some((class.unserved?.max(*since), *job))
+            })
+            .min()
+    }
+
+    /// How many jobs of the project with the same requirements come before `job`.
+    pub(crate) fn ahead(
+        &self,
+        job: JobId,
+        project: ProjectId,
+        requirements: &Requirements,
+    ) -> usize {
+        self.classes
+            .get(requirements)
+            .and_then(|class| class.jobs.get(&project))
+            .map_or(0, |jobs| jobs.range(..job).count())
+    }
+
+    /// Since when no present agent fits; none: one does, or nobody asks.
+    pub(crate) fn unserved(&self, requirements: &Requirements) -> Option<Timestamp> {
+        self.classes.get(requirements)?.unserved
+    }
+}
+
+impl Class {
+    /// Changes the jobs of a project, or how many it has running; its place
+    /// among the projects follows.
+    fn change(
+        &mut self,
+        project: ProjectId,
+        running_before: u32,
+        running: u32,
+        change: impl FnOnce(&mut BTreeSet<JobId>) -> bool,
+    ) {
+        let jobs = self.jobs.entry(project).or_default();
+        if let Some(head) = jobs.first() {
+            self.heads.remove(&(running_before, *head, project));
+        }
+        change(jobs);
+        match jobs.first() {
+            Some(head) => {
+                self.heads.insert((running, *head, project));
+            }
+            None => {
+                self.jobs.remove(&project);
+            }
+        }
+    }
+}

@@ -1,0 +1,11 @@
+//! What the queue does, told case by case.
+
+mod agents;
+mod attempts;
+mod cancel;
+mod explain;
+mod fixture;
+mod order;
+mod people;
+mod scale;
+mod stages_and_needs;
