@@ -15,10 +15,23 @@
 //! A pass returns its value and diagnostics, so that people see all mistakes of
 //! a file at once.
 
+mod compile;
+pub mod config;
 mod context;
 mod diagnostic;
+pub mod duration;
+pub mod evaluate;
+pub mod expression;
+pub mod glob;
+pub mod pattern;
+pub mod render;
+mod resolve;
+pub mod suggest;
 mod tree;
+pub mod yaml;
+pub mod variables;
 
+pub use compile::{Compiled, compile, lint};
 pub use context::{Changes, Commit, Context, Files, PipelineSource, Project, Ref, RefKind, User};
 pub use diagnostic::{Diagnostic, Severity, SourceFile, Sources};
 pub use tree::{Entry, FileId, Map, Node, Span, Value};

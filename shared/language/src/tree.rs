@@ -1,5 +1,9 @@
 //! The tree a YAML document becomes: GitLab's values, each with its place.
 
+mod text;
+
+use std::collections::HashMap;
+
 /// One of the files of a configuration; index into [`crate::Sources`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct FileId(pub u32);
@@ -62,6 +66,86 @@ pub struct Entry {
     pub value: Node,
 }
 
+impl Node {
+    /// The text of a string; of nothing else.
+    #[must_use]
+    pub fn as_str(&self) -> Option<&str> {
+        match &self.value {
+            Value::String(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// The map it is.
+    #[must_use]
+    pub fn as_map(&self) -> Option<&Map> {
+        match &self.value {
+            Value::Map(map) => Some(map),
+            _ => None,
+        }
+    }
+
+    /// The items of the list it is.
+    #[must_use]
+    pub fn as_seq(&self) -> Option<&[Node]> {
+        match &self.value {
+            Value::Seq(items) => Some(items),
+            _ => None,
+        }
+    }
+
+    /// Whether it is null.
+    #[must_use]
+    pub fn is_null(&self) -> bool {
+        self.value == Value::Null
+    }
+
+    /// Its kind in the words of GitLab's messages (`hash`, `array`, `boolean` ...).
+    #[must_use]
+    pub fn type_name(&self) -> &'static str {
+        self.value.type_name()
+    }
+
+    /// What a scalar is as text: see [`Value::to_text`].
+    #[must_use]
+    pub fn to_text(&self) -> Option<String> {
+        self.value.to_text()
+    }
+
+    /// Lays `right` over this: maps merge key by key, anything else (null too)
+    /// replaces what was there. Keys of the left keep their place, new ones follow.
+    #[must_use]
+    pub fn deep_merge(self, right: Node) -> Node {
+        match (self.value, right.value) {
+            (Value::Map(left), Value::Map(over)) => Node {
+                span: right.span,
+                value: Value::Map(left.deep_merge(over)),
+            },
+            (_, value) => Node {
+                span: right.span,
+                value,
+            },
+        }
+    }
+}
+
+impl Value {
+    /// Its kind in the words of GitLab's messages (`hash`, `array`, `boolean` ...).
+    #[must_use]
+    pub fn type_name(&self) -> &'static str {
+        match self {
+            Value::Null => "null",
+            Value::Bool(_) => "boolean",
+            Value::Int(_) => "integer",
+            Value::Float(_) => "float",
+            Value::String(_) => "string",
+            Value::Seq(_) => "array",
+            Value::Map(_) => "hash",
+            Value::Reference(_) => "reference",
+        }
+    }
+}
+
 impl Map {
     /// The value under a string key.
     #[must_use]
@@ -76,4 +160,56 @@ impl Map {
             .iter()
             .find(|entry| matches!(&entry.key.value, Value::String(name) if name == key))
     }
+
+    /// Lays `right` over this, by the rule of [`Node::deep_merge`].
+    #[must_use]
+    pub fn deep_merge(mut self, right: Map) -> Map {
+        let mut places: HashMap<KeyId, usize> = self
+            .entries
+            .iter()
+            .enumerate()
+            .filter_map(|(place, entry)| Some((KeyId::of(&entry.key.value)?, place)))
+            .collect();
+        for over in right.entries {
+            let id = KeyId::of(&over.key.value);
+            let place = id.as_ref().and_then(|id| places.get(id).copied());
+            match place.and_then(|place| self.entries.get_mut(place)) {
+                Some(entry) => {
+                    let vacant = Node {
+                        span: entry.value.span,
+                        value: Value::Null,
+                    };
+                    let left = std::mem::replace(&mut entry.value, vacant);
+                    entry.value = left.deep_merge(over.value);
+                }
+                None => {
+                    places.extend(id.map(|id| (id, self.entries.len())));
+                    self.entries.push(over);
+                }
+            }
+        }
+        self
+    }
 }
+
+/// What makes two scalar keys the same key. Lists and maps as keys have none: no
+/// configuration uses them, and every check refuses them later.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum KeyId {
+    /// A string.
+    Text(String),
+    /// Another scalar: its kind and its text, as `1` and `1.0` are two keys.
+    Other(&'static str, String),
+}
+
+impl KeyId {
+    pub(crate) fn of(key: &Value) -> Option<KeyId> {
+        match key {
+            Value::String(text) => Some(KeyId::Text(text.clone())),
+            other => Some(KeyId::Other(other.type_name(), other.to_text()?)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,135 @@
+//! The front door: a file and an event in, a plan and everything there is to say
+//! out.
+
+use fleet_model::{Plan, Variable};
+
+use crate::{
+    Changes, Context, Diagnostic, FileId, Files, Node, Severity, Sources, Value,
+    config::{self, Config},
+    evaluate::{self, LeftOut},
+    resolve::{self, Budget, Includes},
+    variables::predefined,
+};
+
+/// What became of a configuration.
+#[derive(Clone, Debug)]
+pub struct Compiled {
+    /// All files that were read, the root first; spans point into them.
+    pub sources: Sources,
+    /// The pipeline; none if a diagnostic is an error, and of [`lint`].
+    pub plan: Option<Plan>,
+    /// Jobs that the event leaves out.
+    pub left_out: Vec<LeftOut>,
+    /// The configuration with `include`, `extends`, `!reference` and `default`
+    /// applied; none where it has errors.
+    pub resolved: Option<Node>,
+    /// What there is to say, in order of files and lines.
+    pub diagnostics: Vec<Diagnostic>,
+}
+
+impl Compiled {
+    /// Whether any diagnostic is an error.
+    #[must_use]
+    pub fn has_errors(&self) -> bool {
+        self.diagnostics.iter().any(|it| it.severity == Severity::Error)
+    }
+}
+
+/// Compiles a configuration for an event. `root` is the path and the text of the
+/// file that people write.
+#[must_use]
+pub fn compile(root: (&str, &str), context: &Context, files: &dyn Files) -> Compiled {
+    let (mut compiled, config) = check(root, Some(context), files);
+    if let Some(config) = config {
+        let evaluation = evaluate::plan(&config, context, files);
+        compiled.plan = evaluation.plan;
+        compiled.left_out = evaluation.left_out;
+        compiled.diagnostics.extend(evaluation.diagnostics);
+        sort(&mut compiled.diagnostics);
+    }
+    compiled
+}
+
+/// Checks a configuration for all events.
+///
+/// A `context` gives the variables that paths and rules of includes may use;
+/// without one they are unset.
+#[must_use]
+pub fn lint(root: (&str, &str), context: Option<&Context>, files: &dyn Files) -> Compiled {
+    check(root, context, files).0
+}
+
+/// Everything that does not depend on the event, includes apart.
+pub(crate) fn check(
+    (path, text): (&str, &str),
+    context: Option<&Context>,
+    files: &dyn Files,
+) -> (Compiled, Option<Config>) {
+    let mut sources = Sources::default();
+    let root = sources.add(path, text);
+    let (resolved, config, mut diagnostics) = passes(&mut sources, root, context, files);
+    sort(&mut diagnostics);
+    let compiled =
+        Compiled { sources, plan: None, left_out: Vec::new(), resolved, diagnostics };
+    (compiled, config)
+}
+
+/// Pass after pass, until one cannot go on.
+fn passes(
+    sources: &mut Sources,
+    root: FileId,
+    context: Option<&Context>,
+    files: &dyn Files,
+) -> (Option<Node>, Option<Config>, Vec<Diagnostic>) {
+    if sources.get(root).is_none_or(|file| file.text.trim().is_empty()) {
+        let message = "Please provide content of .gitlab-ci.yml";
+        return (None, None, vec![Diagnostic::error("no-content", message, None)]);
+    }
+    let variables = context.map(variables).unwrap_or_default();
+    let changes = context.map_or(&Changes::Unknown, |context| &context.changes);
+    let includes = Includes { files, variables: &variables, changes };
+    let (tree, mut all) = resolve::load(sources, root, includes);
+    let Some(Node { span, value: Value::Map(map) }) = tree else { return (None, None, all) };
+
+    let mut budget = Budget::new(&map);
+    let (map, found) = resolve::extends(map, &mut budget);
+    let stop = !found.is_empty();
+    all.extend(found);
+    if stop {
+        return (None, None, all);
+    }
+    let (map, found) = resolve::references(map, &mut budget);
+    let stop = !found.is_empty();
+    all.extend(found);
+    if stop {
+        return (None, None, all);
+    }
+    let (config, found) = config::check(sources, &map, span);
+    all.extend(found);
+    if all.iter().any(|it| it.severity == Severity::Error) {
+        return (None, None, all);
+    }
+    let resolved = Node { span, value: Value::Map(resolve::apply_defaults(map)) };
+    (Some(resolved), config, all)
+}
+
+/// What includes may refer to.
+fn variables(context: &Context) -> Vec<Variable> {
+    let mut all = predefined::for_pipeline(context);
+    all.extend(context.project_variables.iter().cloned());
+    all.extend(context.pipeline_variables.iter().cloned());
+    all
+}
+
+/// In order of files and lines; of one place in the order they were found.
+fn sort(diagnostics: &mut Vec<Diagnostic>) {
+    diagnostics.sort_by_key(|it| it.span.map(|span| (span.file, span.start)));
+    let mut seen = std::collections::BTreeSet::new();
+    diagnostics.retain(|it| {
+        let place = it.span.map(|span| (span.file, span.start, span.end));
+        seen.insert((place, it.message.clone()))
+    });
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,129 @@
+//! GitLab's own verdicts over small configurations, row by row.
+
+mod attributes;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::Value as Json;
+
+use super::{Compiled, check};
+use crate::{Diagnostic, Files, Severity, config::Config};
+
+const VECTORS: &str = include_str!("../../tests/vectors/config-errors.txt");
+
+/// Rows where Fleet differs on purpose: `yaml`, tab, the reason.
+const DEVIATIONS: &str = include_str!("../../tests/vectors/config-errors.deviations.txt");
+
+/// A repository of a few files.
+struct Repository(BTreeMap<String, String>);
+
+impl Files for Repository {
+    fn read(&self, path: &str) -> Option<Vec<u8>> {
+        self.0.get(path).map(|text| text.clone().into_bytes())
+    }
+
+    fn paths(&self) -> Vec<String> {
+        self.0.keys().cloned().collect()
+    }
+}
+
+fn repository(row: &Json) -> Repository {
+    let files = row["files"].as_object().into_iter().flatten();
+    Repository(files.map(|(path, text)| (path.clone(), text.as_str().unwrap().to_owned())).collect())
+}
+
+fn rows() -> impl Iterator<Item = Json> {
+    VECTORS.lines().filter(|line| !line.starts_with('#')).map(|line| serde_json::from_str(line).unwrap())
+}
+
+fn texts(row: &Json, key: &str) -> Vec<String> {
+    let list = row[key].as_array().into_iter().flatten();
+    list.map(|text| text.as_str().unwrap().to_owned()).collect()
+}
+
+fn run(row: &Json) -> (Compiled, Option<Config>) {
+    let yaml = row["yaml"].as_str().unwrap();
+    check((".gitlab-ci.yml", yaml), None, &repository(row))
+}
+
+/// What differs between GitLab and us in one row.
+fn difference(row: &Json) -> Option<String> {
+    let (compiled, config) = run(row);
+    let errors = compiled.diagnostics.iter().filter(|it| it.severity == Severity::Error);
+    let (unsupported, own): (Vec<&Diagnostic>, Vec<&Diagnostic>) =
+        errors.partition(|it| it.code == "not-supported");
+    assert_eq!(config.is_some(), unsupported.is_empty() && own.is_empty(), "{row}");
+    let own: Vec<&str> = own.iter().map(|it| it.message.as_str()).collect();
+    let expected = texts(row, "errors");
+    let valid = row["valid"] == true;
+    if valid && !own.is_empty() {
+        return Some(format!("refused: {own:?}"));
+    }
+    if !unsupported.is_empty() {
+        return None;
+    }
+    if !valid && own.is_empty() {
+        return Some(format!("accepted, not {expected:?}"));
+    }
+    if !valid {
+        // `...`: refused, in words that cannot be compared; none: it crashes.
+        if expected.is_empty() || expected.iter().any(|it| it == "...") {
+            return None;
+        }
+        // Where GitLab stops at the first, we go on.
+        let expected: BTreeSet<String> = expected.iter().map(|text| without_place(text)).collect();
+        let same = match expected.len() {
+            1 => own.first().is_some_and(|first| expected.contains(*first)),
+            _ => own.iter().map(|text| (*text).to_owned()).collect::<BTreeSet<_>>() == expected,
+        };
+        return (!same).then(|| format!("{own:?}, not {expected:?}"));
+    }
+
+    let warnings: Vec<&str> = compiled
+        .diagnostics
+        .iter()
+        .filter(|it| it.code == "multiple-pipelines")
+        .map(|it| it.message.as_str())
+        .collect();
+    if warnings != texts(row, "warnings") {
+        return Some(format!("warnings {warnings:?}"));
+    }
+    let config = config.expect("there are no errors");
+    let jobs: Vec<&str> = config.jobs.iter().map(|job| job.name.as_str()).collect();
+    if jobs != texts(row, "jobs") {
+        return Some(format!("jobs {jobs:?}"));
+    }
+    attributes::difference(&row["attrs"], &config)
+}
+
+/// A sentence of GitLab's YAML loader without the place in it; our places are
+/// spans.
+fn without_place(text: &str) -> String {
+    let Some((before, after)) = text.split_once("(<unknown>): ") else { return text.to_owned() };
+    let what = after.rsplit_once(" at line ").map_or(after, |(what, _)| what);
+    format!("{before}{what}")
+}
+
+#[test]
+fn verdicts_sentences_and_jobs_are_those_of_gitlab() {
+    let deviations: BTreeMap<&str, &str> = DEVIATIONS
+        .lines()
+        .filter(|line| !line.starts_with('#') && !line.is_empty())
+        .map(|line| line.split_once('\t').expect("a row, a tab, a reason"))
+        .collect();
+    let mut used = BTreeSet::new();
+    let mut failed = Vec::new();
+    for row in rows() {
+        let name = row["yaml"].to_string();
+        let found = difference(&row);
+        let Some(difference) = found else { continue };
+        if deviations.contains_key(name.as_str()) {
+            used.insert(name);
+        } else {
+            failed.push(format!("{name}\n    {difference}"));
+        }
+    }
+    let stale: Vec<&&str> = deviations.keys().filter(|name| !used.contains(**name)).collect();
+    assert!(stale.is_empty(), "no deviation any more: {stale:#?}");
+    assert!(failed.is_empty(), "{} rows differ:\n{}", failed.len(), failed.join("\n"));
+}

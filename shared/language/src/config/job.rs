@@ -1,0 +1,360 @@
+//! One job: its own keys, then what it takes from `default`.
+
+use fleet_model::AllowFailure;
+
+use super::{
+    check::{Checker, Place, is_blank, kind, present},
+    environment, inherit,
+    needs::{self, WrittenNeed},
+    parallel::{self, Parallel},
+    policy, retry,
+    rules::{self, Owner},
+    script,
+    shared::{DEFAULT_KEYS, Shared},
+    timing,
+    types::{Job, Policy},
+    unsupported,
+    variables::{self, Scope},
+};
+use crate::{Entry, Map, Node, Value, pattern::Pattern, resolve::Size};
+
+const KEYS: &[&str] = &[
+    "script", "before_script", "after_script", "run", "stage", "extends", "rules", "only",
+    "except", "variables", "inherit", "needs", "dependencies", "when", "start_in",
+    "allow_failure", "manual_confirmation", "image", "services", "artifacts", "cache", "retry",
+    "timeout", "tags", "interruptible", "resource_group", "environment", "parallel", "coverage",
+    "release", "pages", "publish", "hooks", "id_tokens", "secrets", "identity", "inputs",
+    "dast_configuration",
+];
+
+const MAX_NAME: usize = 255;
+
+/// A job before it is multiplied and before its needs are resolved.
+#[derive(Clone, Debug)]
+pub(super) struct WrittenJob {
+    /// Everything else; without `needs` and `dependencies`.
+    pub(super) job: Job,
+    pub(super) parallel: Option<Parallel>,
+    pub(super) needs: Option<Vec<WrittenNeed>>,
+    /// For each rule of the job.
+    pub(super) rule_needs: Vec<Option<Vec<WrittenNeed>>>,
+    pub(super) dependencies: Option<Vec<String>>,
+    /// How much text an instance holds, in bytes.
+    pub(super) weight: usize,
+}
+
+/// What surrounds a job.
+#[derive(Debug)]
+pub(super) struct Surroundings<'a> {
+    /// What it takes what it does not say from.
+    pub(super) defaults: &'a Shared,
+    /// The size of those.
+    pub(super) defaults_weight: usize,
+    /// Whether there is a key `workflow:rules`.
+    pub(super) workflow_rules: bool,
+}
+
+/// A job with `script` or `run`.
+pub(super) fn job(
+    cx: &mut Checker<'_>,
+    jobs: &Place<'_>,
+    entry: &Entry,
+    around: &Surroundings<'_>,
+) -> Option<WrittenJob> {
+    let map = entry.value.as_map()?;
+    let errors = cx.errors();
+    let shown = name(cx, jobs, entry);
+    let place = jobs.child(&shown);
+    let own = own_keys(cx, &place, map, entry);
+    if cx.errors() > errors {
+        return None;
+    }
+    unsupported::check(cx, &shown, map);
+
+    let mut shared = Shared::read(cx, &place, map, DEFAULT_KEYS);
+    let stage = present(map, "stage").map(|node| {
+        if node.as_str().is_none() {
+            let place = place.child("stage");
+            cx.problem(kind::TYPE, &place, "config", "should be a string", node.span);
+        }
+        node.as_str().unwrap_or_default().to_owned()
+    });
+    let only = read(cx, &place, map, "only", |cx, at, node| policy::policy(cx, at, node, true));
+    let except =
+        read(cx, &place, map, "except", |cx, at, node| policy::policy(cx, at, node, false));
+    let variables = read(cx, &place, map, "variables", |cx, at, node| {
+        variables::variables(cx, at, node, Scope::Job)
+    });
+    let rules = read(cx, &place, map, "rules", |cx, at, node| {
+        rules::rules(cx, at, &at.child("rule"), node, Owner::Job)
+    });
+    let inherit = read(cx, &place, map, "inherit", inherit::inherit).unwrap_or_default();
+    let environment = read(cx, &place, map, "environment", environment::environment);
+    let coverage = read(cx, &place, map, "coverage", coverage);
+    let parallel = read(cx, &place, map, "parallel", parallel::parallel);
+    let needs = read(cx, &place, map, "needs", |cx, at, node| {
+        needs::needs(cx, at, node, needs::Owner::Job)
+    });
+    let script = read(cx, &place, map, "script", script::commands).unwrap_or_default();
+    let allow_failure = allow_failure(cx, &place, map);
+    check_dependencies(cx, &place, map, own.dependencies.as_deref(), needs.as_deref());
+    if !around.workflow_rules
+        && let (Some(_), Some(node)) = (&rules, present(map, "rules"))
+    {
+        rules::warn_about_last(cx, &place, node);
+    }
+    pages(cx, &shown, map, &mut shared);
+    if cx.errors() > errors {
+        return None;
+    }
+
+    shared.fill_from(around.defaults, &inherit.default);
+    let mut all = shared.before_script.unwrap_or_default();
+    all.extend(script);
+    let has_rules = map.get("rules").is_some() || around.workflow_rules;
+    let (rules, rule_needs) = match rules {
+        None => (None, Vec::new()),
+        Some(rules) => {
+            let (rules, needs): (Vec<_>, Vec<_>) =
+                rules.into_iter().map(|written| (written.rule, written.needs)).unzip();
+            (Some(rules), needs)
+        }
+    };
+    let job = Job {
+        span: entry.key.span,
+        name: shown,
+        parallel: None,
+        stage: stage.unwrap_or_else(|| "test".to_owned()),
+        script: all,
+        after_script: shared.after_script.unwrap_or_default(),
+        rules,
+        only: only.or_else(|| (!has_rules).then(Policy::branches_and_tags)),
+        except,
+        variables: variables.unwrap_or_default(),
+        inherit_variables: inherit.variables,
+        when: own.when,
+        allow_failure,
+        needs: None,
+        dependencies: None,
+        manual_confirmation: own.manual_confirmation,
+        interruptible: shared.interruptible.unwrap_or_default(),
+        tags: shared.tags.unwrap_or_default(),
+        resource_group: own.resource_group,
+        environment,
+        coverage,
+        retry: shared.retry.unwrap_or_default(),
+        timeout: shared.timeout,
+        image: shared.image,
+        services: shared.services.unwrap_or_default(),
+        artifacts: shared.artifacts.unwrap_or_default(),
+        caches: shared.caches.unwrap_or_default(),
+        hooks: shared.hooks.unwrap_or_default(),
+    };
+    let weight = Size::of(&entry.value).bytes.saturating_add(around.defaults_weight);
+    let dependencies = own.dependencies;
+    Some(WrittenJob { job, parallel, needs, rule_needs, dependencies, weight })
+}
+
+/// Reads a key unless it is absent or null.
+fn read<T>(
+    cx: &mut Checker<'_>,
+    place: &Place<'_>,
+    map: &Map,
+    key: &str,
+    check: impl FnOnce(&mut Checker<'_>, &Place<'_>, &Node) -> Option<T>,
+) -> Option<T> {
+    let node = present(map, key)?;
+    check(cx, &place.child(key), node)
+}
+
+/// The name as sentences show it.
+fn name(cx: &mut Checker<'_>, jobs: &Place<'_>, entry: &Entry) -> String {
+    let key = &entry.key;
+    let blank = match &key.value {
+        Value::Null => true,
+        Value::String(name) => name.is_empty(),
+        _ => false,
+    };
+    // GitLab shows a nameless entry by its kind.
+    let name = if blank { "job".to_owned() } else { super::check::shown(key) };
+    let place = jobs.child(&name);
+    if blank {
+        cx.problem(kind::BLANK, &place, "name", "can't be blank", key.span);
+    }
+    if key.as_str().is_none() {
+        cx.problem(kind::TYPE, &place, "name", "should be a symbol", key.span).help =
+            Some(format!("quote the name: \"{name}\""));
+    }
+    if name.chars().count() > MAX_NAME {
+        let problem = format!("is too long (maximum is {MAX_NAME} characters)");
+        cx.problem(kind::LIMIT, &place, "name", problem, key.span);
+    }
+    name
+}
+
+/// The keys that GitLab checks with the job itself: if one is wrong, it does
+/// not look further into the job.
+struct OwnKeys {
+    when: fleet_model::When,
+    dependencies: Option<Vec<String>>,
+    manual_confirmation: Option<String>,
+    resource_group: Option<String>,
+}
+
+fn own_keys(cx: &mut Checker<'_>, place: &Place<'_>, map: &Map, entry: &Entry) -> OwnKeys {
+    cx.known_keys(place, map, KEYS);
+    help_for_old_keys(cx, map);
+    for pair in [
+        ["script", "trigger"],
+        ["run", "trigger"],
+        ["script", "run"],
+        ["before_script", "run"],
+        ["after_script", "run"],
+    ] {
+        cx.exclusive_keys(place, map, &pair);
+    }
+    if map.get("run").is_none() && map.get("script").is_none_or(is_blank) {
+        let span = map.get("script").unwrap_or(&entry.value).span;
+        cx.problem(kind::BLANK, place, "script", "can't be blank", span);
+    }
+    excluded_by_rules(cx, place, map);
+    let when = timing::when(cx, place, map);
+    let dependencies = cx.strings(place, map, "dependencies");
+    let manual_confirmation = cx.string(place, map, "manual_confirmation");
+    let resource_group = cx.string(place, map, "resource_group");
+    if let Some(node) = present(map, "rules") {
+        rules::check_shape(cx, place, node);
+    }
+    if let Some(node) = present(map, "allow_failure")
+        && !matches!(node.value, Value::Bool(_) | Value::Map(_))
+    {
+        let problem = "should be a hash or a boolean value";
+        cx.problem(kind::TYPE, place, "allow_failure", problem, node.span);
+    }
+    if let Some(publish) = present(map, "publish")
+        && !is_pages(entry.key.as_str(), map)
+    {
+        let problem = "can only be used within a `pages` job";
+        cx.problem(kind::KEYS, place, "publish", problem, publish.span);
+    }
+    OwnKeys { when, dependencies, manual_confirmation, resource_group }
+}
+
+fn help_for_old_keys(cx: &mut Checker<'_>, map: &Map) {
+    if map.get("type").is_some()
+        && let Some(found) = cx.diagnostics.last_mut()
+        && found.code == kind::UNKNOWN_KEY
+    {
+        found.help = Some("`type` is called `stage` since GitLab 16".to_owned());
+    }
+}
+
+fn excluded_by_rules(cx: &mut Checker<'_>, place: &Place<'_>, map: &Map) {
+    if present(map, "rules").is_none() {
+        return;
+    }
+    let excluded: Vec<&Entry> = map
+        .entries
+        .iter()
+        .filter(|entry| super::check::is_one_of(&entry.key, &["only", "except", "start_in"]))
+        .filter(|entry| entry.value.value != Value::Null)
+        .collect();
+    if let Some(first) = excluded.first() {
+        let names = super::check::join(excluded.iter().map(|entry| super::check::shown(&entry.key)));
+        let problem = format!("key may not be used with `rules`: {names}");
+        cx.problem(kind::KEYS, place, "config", problem, first.key.span);
+    }
+}
+
+fn allow_failure(cx: &mut Checker<'_>, place: &Place<'_>, map: &Map) -> Option<AllowFailure> {
+    match &present(map, "allow_failure")?.value {
+        Value::Bool(true) => Some(AllowFailure::Yes),
+        Value::Bool(false) => Some(AllowFailure::No),
+        Value::Map(map) => {
+            let place = place.child("allow_failure");
+            let errors = cx.errors();
+            cx.known_keys(&place, map, &["exit_codes"]);
+            let codes = retry::exit_codes(cx, &place, map);
+            let codes = codes.unwrap_or_default();
+            (cx.errors() == errors).then_some(AllowFailure::ExitCodes(codes))
+        }
+        _ => None,
+    }
+}
+
+/// `coverage`: what stands between the first and the last character.
+fn coverage(cx: &mut Checker<'_>, place: &Place<'_>, node: &Node) -> Option<String> {
+    let text = node.as_str().unwrap_or_default();
+    if !matches!(Pattern::literal(text), Some(Ok(_))) {
+        let problem = "must be a regular expression with re2 syntax";
+        cx.problem(kind::VALUE, place, "config", problem, node.span).help =
+            Some("write it between slashes: '/(\\d+)%/'".to_owned());
+        return None;
+    }
+    let mut inner = text.chars();
+    inner.next();
+    inner.next_back();
+    Some(inner.as_str().to_owned())
+}
+
+/// `dependencies` must be among the `needs` where there are both.
+fn check_dependencies(
+    cx: &mut Checker<'_>,
+    place: &Place<'_>,
+    map: &Map,
+    dependencies: Option<&[String]>,
+    needs: Option<&[WrittenNeed]>,
+) {
+    let (Some(dependencies), Some(needs)) = (dependencies, needs) else { return };
+    let Some(node) = map.get("dependencies") else { return };
+    let elsewhere = map.get("needs").is_some_and(|node| match &node.value {
+        Value::Seq(items) => !items.is_empty(),
+        _ => false,
+    });
+    if dependencies.is_empty() || (needs.is_empty() && !elsewhere) {
+        return;
+    }
+    let missing: Vec<&str> = dependencies
+        .iter()
+        .map(String::as_str)
+        .filter(|name| !needs.iter().any(|need| need.job == *name))
+        .collect();
+    if !missing.is_empty() {
+        let problem = format!("the {} should be part of needs", missing.join(", "));
+        cx.problem(kind::VALUE, place, "dependencies", problem, node.span);
+    }
+}
+
+fn is_pages(name: Option<&str>, map: &Map) -> bool {
+    match present(map, "pages").map(|node| &node.value) {
+        None => name == Some("pages"),
+        Some(Value::Bool(is)) => *is,
+        Some(_) => true,
+    }
+}
+
+/// A job called `pages` keeps the folder it wants to publish.
+fn pages(cx: &mut Checker<'_>, name: &str, map: &Map, shared: &mut Shared) {
+    if name != "pages" || !is_pages(Some(name), map) || present(map, "pages").is_some() {
+        return;
+    }
+    if let Some(publish) = present(map, "publish") {
+        if publish.as_str().is_none() {
+            let place = Place::ROOT;
+            let place = place.child("jobs");
+            let place = place.child("pages");
+            let place = place.child("publish");
+            cx.problem(kind::TYPE, &place, "config", "should be a string", publish.span);
+        } else {
+            cx.unsupported("pages:publish", publish.span);
+        }
+        return;
+    }
+    let message = "the job `pages` keeps its folder `public` as an artifact; nothing is published";
+    if let Some(script) = map.entry("script") {
+        cx.warning(kind::NO_EFFECT, message, script.key.span).help =
+            Some("publish the folder in the script".to_owned());
+    }
+    super::artifacts::add_path(shared.artifacts.get_or_insert_default(), "public");
+}
+

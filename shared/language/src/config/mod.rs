@@ -1,0 +1,256 @@
+//! The configuration pass: a resolved tree in, a checked [`Config`] out.
+//!
+//! GitLab's own order and sentences: each entry checks itself, and only a right
+//! one is looked into; so a job with an unknown key tells that alone. Jobs tell
+//! their mistakes side by side. What jobs say of each other ([`graph`]) is
+//! checked when each of them is right.
+
+mod artifacts;
+mod cache;
+mod check;
+mod environment;
+mod graph;
+mod image;
+mod inherit;
+mod job;
+mod multiply;
+mod needs;
+mod parallel;
+mod policy;
+mod retry;
+mod rules;
+mod script;
+mod shared;
+mod timing;
+mod types;
+mod unsupported;
+mod variables;
+mod workflow;
+
+pub use types::{
+    Cache, CacheKey, Config, Environment, InheritVariables, Job, Need, Parallel, Policy, Rule,
+    RuleChanges, RuleExists, RuleWhen, Workflow,
+};
+
+use check::{Checker, Place, is_blank, kind, present};
+use job::{Surroundings, WrittenJob};
+use variables::Scope;
+
+use crate::{Diagnostic, Entry, Map, Node, Severity, Sources, Span, Value, resolve::Size};
+
+/// Top-level names that are no jobs.
+const RESERVED: &[&str] = &[
+    "default", "include", "before_script", "image", "services", "after_script", "variables",
+    "stages", "cache", "workflow",
+];
+
+/// The stages of a file that names none.
+const DEFAULT_STAGES: &[&str] = &["build", "test", "deploy"];
+const FIRST_STAGE: &str = ".pre";
+const LAST_STAGE: &str = ".post";
+
+/// Checks a resolved configuration; `root` is its whole map.
+///
+/// There is a configuration exactly when no diagnostic is an error. The
+/// diagnostics are in the order they were found.
+#[must_use]
+pub fn check(sources: &Sources, root: &Map, span: Span) -> (Option<Config>, Vec<Diagnostic>) {
+    let mut cx = Checker::new(sources);
+    let config = config(&mut cx, root, span);
+    let wrong = cx.diagnostics.iter().any(|it| it.severity == Severity::Error);
+    (config.filter(|_| !wrong), cx.diagnostics)
+}
+
+/// Checks the `rules` of one include. None: they are wrong, and the diagnostics
+/// say how.
+pub(crate) fn include_rules(
+    sources: &Sources,
+    node: &Node,
+) -> (Option<Vec<Rule>>, Vec<Diagnostic>) {
+    let mut cx = Checker::new(sources);
+    let place = Place::ROOT.child("include");
+    let owner = rules::Owner::Include;
+    let rules = rules::rules(&mut cx, &place.child("rules"), &place.child("rule"), node, owner);
+    let rules = rules.map(|all| all.into_iter().map(|written| written.rule).collect());
+    (rules, cx.diagnostics)
+}
+
+fn config(cx: &mut Checker<'_>, root: &Map, span: Span) -> Option<Config> {
+    let section = |key: &str| root.entry(key).filter(|entry| !is_job(entry));
+    let default = section("default").map(|entry| &entry.value);
+    let workflow_node = section("workflow").map(|entry| &entry.value);
+
+    let defaults = shared::defaults(cx, root, default)?;
+    let variables = present(root, "variables").map(|node| {
+        let place = Place::ROOT.child("variables");
+        variables::variables(cx, &place, node, Scope::Global)
+    });
+    let stages = stages(cx, root);
+    let workflow = workflow_node
+        .filter(|node| node.value != Value::Null)
+        .map(|node| workflow::workflow(cx, node));
+    let weigh = |node: Option<&Node>| node.map_or(0, |node| Size::of(node).bytes);
+    let defaults_weight = shared::TOP_LEVEL_KEYS
+        .iter()
+        .fold(weigh(default), |sum, key| sum.saturating_add(weigh(root.get(key))));
+    let around = Surroundings {
+        defaults: &defaults,
+        defaults_weight,
+        workflow_rules: workflow::has_rules(workflow_node),
+    };
+    let errors = cx.errors();
+    let written = jobs(cx, root, span, &around);
+    if cx.errors() > errors {
+        return None;
+    }
+    let jobs = multiply::multiply(cx, written);
+    if cx.diagnostics.iter().all(|it| it.severity != Severity::Error || is_unsupported(it)) {
+        graph::check(cx, &stages, &jobs);
+    }
+    Some(Config {
+        stages,
+        variables: variables.flatten().unwrap_or_default(),
+        workflow: workflow.flatten().unwrap_or_default(),
+        jobs,
+    })
+}
+
+fn is_unsupported(diagnostic: &Diagnostic) -> bool {
+    diagnostic.code == kind::UNSUPPORTED
+}
+
+fn jobs(
+    cx: &mut Checker<'_>,
+    root: &Map,
+    span: Span,
+    around: &Surroundings<'_>,
+) -> Vec<WrittenJob> {
+    let place = Place::ROOT.child("jobs");
+    let is_entry = |entry: &&Entry| {
+        !check::is_one_of(&entry.key, RESERVED)
+            || (check::is_one_of(&entry.key, &["default", "workflow"]) && is_job(entry))
+    };
+    let entries: Vec<&Entry> = root.entries.iter().filter(is_entry).collect();
+    let errors = cx.errors();
+    for entry in &entries {
+        if !is_hidden(&entry.key) && !is_job(entry) {
+            no_job(cx, entry);
+        }
+    }
+    if !entries.iter().any(|entry| !is_hidden(&entry.key) && is_job(entry)) {
+        let problem = "should contain at least one visible job";
+        cx.problem("no-jobs", &place, "config", problem, span).help =
+            Some("add a job: a name, and below it `script:`".to_owned());
+    }
+    if cx.errors() > errors {
+        return Vec::new();
+    }
+    let mut written = Vec::with_capacity(entries.len());
+    for entry in entries {
+        if is_hidden(&entry.key) {
+            if is_blank(&entry.value) {
+                let name = check::shown(&entry.key);
+                let place = place.child(&name);
+                cx.problem(kind::BLANK, &place, "config", "can't be blank", entry.key.span);
+            }
+        } else if is_build(entry) {
+            written.extend(job::job(cx, &place, entry, around));
+        } else {
+            bridge(cx, &place, entry);
+        }
+    }
+    written
+}
+
+fn is_hidden(key: &Node) -> bool {
+    key.as_str().is_some_and(|name| name.starts_with('.'))
+}
+
+fn is_build(entry: &Entry) -> bool {
+    let map = entry.value.as_map();
+    map.is_some_and(|map| map.get("script").is_some() || map.get("run").is_some())
+}
+
+fn is_job(entry: &Entry) -> bool {
+    let map = entry.value.as_map();
+    is_build(entry)
+        || map.is_some_and(|map| map.get("trigger").is_some() || map.get("needs").is_some())
+}
+
+/// A job that only starts another pipeline.
+fn bridge(cx: &mut Checker<'_>, jobs: &Place<'_>, entry: &Entry) {
+    let name = check::shown(&entry.key);
+    let map = entry.value.as_map();
+    let needs_pipeline = map.and_then(|map| present(map, "needs")).is_some_and(|needs| {
+        let only = match &needs.value {
+            Value::Seq(items) => items.first(),
+            _ => Some(needs),
+        };
+        only.and_then(Node::as_map).is_some_and(|map| map.get("pipeline").is_some())
+    });
+    match map.and_then(|map| map.entry("trigger")) {
+        Some(trigger) if trigger.value.value != Value::Null => {
+            cx.unsupported(format_args!("{name}:trigger"), trigger.key.span).help =
+                Some("start the other pipeline in a script".to_owned());
+        }
+        _ if needs_pipeline => {
+            cx.unsupported(format_args!("{name}:needs:pipeline"), entry.key.span);
+        }
+        _ => {
+            let problem = "should contain either a trigger or a needs:pipeline";
+            let place = jobs.child(&name);
+            cx.problem(kind::MISSING_KEY, &place, "config", problem, entry.key.span).help =
+                Some("a job without `trigger` needs a `script`".to_owned());
+        }
+    }
+}
+
+/// Something at the top that is no section, no template and no job.
+fn no_job(cx: &mut Checker<'_>, entry: &Entry) {
+    let name = check::shown(&entry.key);
+    // GitLab makes words of letters alone one word here.
+    let words = name.chars().all(|c| c.is_ascii_alphabetic() || c == ' ');
+    let name = if words { name.replace(' ', "_") } else { name };
+    let near = RESERVED.iter().copied().filter(|_| !name.is_empty());
+    let help = match (name.as_str(), entry.value.as_map()) {
+        ("types", _) => Some("`types` is called `stages` since GitLab 16".to_owned()),
+        (_, Some(map)) => {
+            let wrong = map.entries.iter().filter_map(|entry| entry.key.as_str());
+            let mut wrong = wrong.filter(|key| crate::suggest::nearest(key, ["script"]).is_some());
+            wrong.next().map(|_| "did you mean `script`?".to_owned())
+        }
+        (name, None) => crate::suggest::nearest(name, near)
+            .map(|near| format!("did you mean `{near}`? A template's name begins with a dot")),
+    };
+    let message =
+        format!("jobs {name} config should implement the script:, run:, or trigger: keyword");
+    cx.error("no-script", message.to_lowercase(), entry.key.span).help = help;
+}
+
+/// All stages, with the edges; a file that asks for none at all gets none.
+fn stages(cx: &mut Checker<'_>, root: &Map) -> Vec<String> {
+    let between: Vec<String> = match present(root, "stages") {
+        None => DEFAULT_STAGES.iter().map(|name| (*name).to_owned()).collect(),
+        Some(node) if node.as_seq().is_some_and(<[Node]>::is_empty) => return Vec::new(),
+        Some(node) => named_stages(cx, node),
+    };
+    let is_edge = |name: &String| name == FIRST_STAGE || name == LAST_STAGE;
+    let between = between.into_iter().filter(|name| !is_edge(name));
+    std::iter::once(FIRST_STAGE.to_owned())
+        .chain(between)
+        .chain(std::iter::once(LAST_STAGE.to_owned()))
+        .collect()
+}
+
+
+fn named_stages(cx: &mut Checker<'_>, node: &Node) -> Vec<String> {
+    let mut flat = Vec::new();
+    let text = |item: &Node| item.as_str().is_some();
+    if let Err(culprit) = script::flatten(node, &mut flat, script::MAX_NESTING, &text) {
+        let problem =
+            "should be an array of strings or a nested array of strings up to 10 levels deep";
+        let place = Place::ROOT.child("stages");
+        cx.problem(kind::TYPE, &place, "config", problem, culprit.span);
+    }
+    flat.into_iter().filter_map(Node::as_str).map(str::to_owned).collect()
+}

@@ -1,0 +1,339 @@
+//! `rules` of jobs, of the workflow and of includes.
+
+use super::{
+    check::{Checker, Place, is_one_of, join, kind, present, shown, strings_of},
+    needs::{self, WrittenNeed},
+    script,
+    timing::{self, WhenWord},
+    types::{Rule, RuleChanges, RuleExists, RuleWhen},
+    variables::{self, Scope},
+    workflow,
+};
+use crate::{Map, Node, Span, Value, expression::Expression};
+
+const MAX_PATHS: usize = 50;
+
+/// Whose rules they are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Owner {
+    /// A job's.
+    Job,
+    /// The workflow's.
+    Workflow,
+    /// An include's.
+    Include,
+}
+
+impl Owner {
+    fn keys(self) -> &'static [&'static str] {
+        match self {
+            Owner::Job => &[
+                "if", "changes", "exists", "when", "start_in", "allow_failure", "variables",
+                "needs", "interruptible",
+            ],
+            Owner::Workflow => &[
+                "if", "changes", "exists", "when", "start_in", "allow_failure", "variables",
+                "needs", "auto_cancel",
+            ],
+            Owner::Include => &["if", "changes", "exists", "when"],
+        }
+    }
+
+    fn words(self) -> &'static [(&'static str, Option<WhenWord>)] {
+        match self {
+            Owner::Job => &[
+                ("on_success", Some(WhenWord::OnSuccess)),
+                ("on_failure", Some(WhenWord::OnFailure)),
+                ("always", Some(WhenWord::Always)),
+                ("never", None),
+                ("manual", Some(WhenWord::Manual)),
+                ("delayed", Some(WhenWord::Delayed)),
+            ],
+            Owner::Workflow | Owner::Include => {
+                &[("always", Some(WhenWord::Always)), ("never", None)]
+            }
+        }
+    }
+}
+
+/// A rule, with its needs as written.
+#[derive(Clone, Debug)]
+pub(crate) struct WrittenRule {
+    pub(crate) rule: Rule,
+    pub(super) needs: Option<Vec<WrittenNeed>>,
+}
+
+/// Whether a job's `rules` are lists and maps at all; a check of the job itself.
+pub(super) fn check_shape(cx: &mut Checker<'_>, place: &Place<'_>, node: &Node) {
+    let mut flat = Vec::new();
+    let map = |item: &Node| item.as_map().is_some();
+    if let Err(culprit) = script::flatten(node, &mut flat, script::MAX_NESTING, &map) {
+        let problem = "should be an array containing hashes and arrays of hashes";
+        cx.problem(kind::TYPE, place, "rules", problem, culprit.span).help =
+            Some("each rule begins with `- if:` or another key of rules".to_owned());
+    }
+}
+
+/// A list of rules, nested ones flattened.
+pub(crate) fn rules(
+    cx: &mut Checker<'_>,
+    place: &Place<'_>,
+    below: &Place<'_>,
+    node: &Node,
+    owner: Owner,
+) -> Option<Vec<WrittenRule>> {
+    match &node.value {
+        Value::Seq(items) if items.is_empty() => {
+            cx.problem(kind::BLANK, place, "config", "can't be blank", node.span);
+            return None;
+        }
+        Value::Seq(_) => {}
+        _ => {
+            cx.problem(kind::TYPE, place, "config", "should be an array", node.span);
+            return None;
+        }
+    }
+    let mut flat = Vec::new();
+    // Accepts everything, so nesting is the only limit and it has none.
+    let _ = script::flatten(node, &mut flat, usize::MAX, &|_| true);
+    let errors = cx.errors();
+    let rules = flat.into_iter().filter_map(|item| rule(cx, below, item, owner)).collect();
+    (cx.errors() == errors).then_some(rules)
+}
+
+fn rule(
+    cx: &mut Checker<'_>,
+    place: &Place<'_>,
+    node: &Node,
+    owner: Owner,
+) -> Option<WrittenRule> {
+    let errors = cx.errors();
+    let map = cx.map(place, node)?;
+    if map.entries.is_empty() {
+        cx.problem(kind::BLANK, place, "config", "can't be blank", node.span);
+        return None;
+    }
+    cx.known_keys(place, map, owner.keys());
+    let condition = present(map, "if").and_then(|node| condition(cx, place, "if", node));
+    let when = when(cx, place, map, owner);
+    let allow_failure = cx.boolean(place, map, "allow_failure");
+    let interruptible = cx.boolean(place, map, "interruptible");
+    if cx.errors() > errors {
+        return None;
+    }
+
+    let changes = present(map, "changes").map(|it| changes(cx, &place.child("changes"), it));
+    let exists = present(map, "exists").map(|it| exists(cx, &place.child("exists"), it));
+    let variables = present(map, "variables").and_then(|node| {
+        variables::variables(cx, &place.child("variables"), node, Scope::Plain)
+    });
+    let needs = present(map, "needs")
+        .map(|node| needs::needs(cx, &place.child("needs"), node, needs::Owner::Rule));
+    let on_job_failure = present(map, "auto_cancel")
+        .and_then(|node| workflow::auto_cancel(cx, &place.child("auto_cancel"), node));
+    if cx.errors() > errors {
+        return None;
+    }
+    let rule = Rule {
+        span: node.span,
+        condition,
+        changes: changes.flatten(),
+        exists: exists.flatten(),
+        when,
+        allow_failure,
+        interruptible,
+        variables: variables.unwrap_or_default(),
+        needs: None,
+        on_job_failure: on_job_failure.map(Option::unwrap_or_default),
+    };
+    Some(WrittenRule { rule, needs: needs.flatten() })
+}
+
+/// An expression; the caret is put where reading stopped.
+pub(super) fn condition(
+    cx: &mut Checker<'_>,
+    place: &Place<'_>,
+    attribute: &str,
+    node: &Node,
+) -> Option<Expression> {
+    let text = node.as_str();
+    let error = match text.map(Expression::parse) {
+        Some(Ok(expression)) => return Some(expression),
+        Some(Err(error)) => Some(error),
+        None => None,
+    };
+    let span = error.and_then(|error| inside(cx, node, text?, error.offset));
+    let problem = "invalid expression syntax";
+    let found =
+        cx.problem(kind::VALUE, place, attribute, problem, span.unwrap_or(node.span));
+    found.help = Some(match error {
+        Some(error) => match error.hint {
+            Some(hint) => format!("{}; {hint}", error.reason),
+            None => error.reason.to_owned(),
+        },
+        None => "write the expression as text".to_owned(),
+    });
+    None
+}
+
+/// The rest of a text from `offset` on, if it stands in its file as it is.
+fn inside(cx: &Checker<'_>, node: &Node, text: &str, offset: usize) -> Option<Span> {
+    let file = cx.sources.get(node.span.file)?;
+    let start = node.span.start as usize;
+    let written = file.text.get(start..node.span.end as usize)?;
+    let begin = start.checked_add(written.find(text)?)?;
+    let at = u32::try_from(begin.checked_add(offset)?).ok()?;
+    let end = u32::try_from(begin.checked_add(text.len())?).ok()?;
+    (offset > 0 && at < end).then_some(Span { file: node.span.file, start: at, end })
+}
+
+fn when(
+    cx: &mut Checker<'_>,
+    place: &Place<'_>,
+    map: &Map,
+    owner: Owner,
+) -> Option<RuleWhen> {
+    let node = present(map, "when");
+    let start_in = map.entry("start_in");
+    let found = node.map(|node| {
+        let word = node.as_str();
+        let known = owner.words().iter().find(|(known, _)| Some(*known) == word);
+        if known.is_none() {
+            let problem = format!("unknown value: {}", shown(node));
+            let help = format!("it is one of: {}", join(owner.words().iter().map(|(w, _)| (*w).to_owned())));
+            cx.problem(kind::VALUE, place, "when", problem, node.span).help = Some(help);
+        }
+        known.map(|(_, word)| *word)
+    });
+    let delayed = found == Some(Some(Some(WhenWord::Delayed)));
+    if let (Some(node), true) = (node, delayed) {
+        let delay = map.get("start_in");
+        if delay.is_none_or(super::check::is_blank) {
+            let span = delay.unwrap_or(node).span;
+            cx.problem(kind::BLANK, place, "start_in", "can't be blank", span);
+        }
+        let delay = timing::start_in(cx, place, delay, delay.unwrap_or(node));
+        return Some(RuleWhen::Run(WhenWord::Delayed.with_delay(delay)));
+    }
+    if let Some(entry) = start_in
+        && owner != Owner::Include
+        && node.is_none_or(|_| found.flatten().is_some())
+    {
+        let problem = "contains disallowed keys: start_in";
+        cx.problem(kind::KEYS, place, "config", problem, entry.key.span).help =
+            Some("`start_in` goes with `when: delayed`".to_owned());
+    }
+    match found?? {
+        None => Some(RuleWhen::Never),
+        Some(word) => Some(RuleWhen::Run(word.with_delay(None))),
+    }
+}
+
+fn changes(cx: &mut Checker<'_>, place: &Place<'_>, node: &Node) -> Option<RuleChanges> {
+    let map = match &node.value {
+        Value::Seq(_) => {
+            let paths = few_paths(cx, place, "config", Some(node), node)?;
+            return Some(RuleChanges { paths });
+        }
+        Value::Map(map) => map,
+        _ => {
+            cx.problem(kind::TYPE, place, "", "should be an array or a hash", node.span);
+            return None;
+        }
+    };
+    let errors = cx.errors();
+    cx.known_keys(place, map, &["paths", "compare_to"]);
+    require(cx, place, map, &["paths"], node);
+    let paths = few_paths(cx, place, "paths", map.get("paths"), node);
+    if cx.string(place, map, "compare_to").is_some() {
+        let span = map.get("compare_to").map_or(node.span, |node| node.span);
+        cx.unsupported("rules:changes:compare_to", span);
+    }
+    (cx.errors() == errors).then_some(RuleChanges { paths: paths? })
+}
+
+fn exists(cx: &mut Checker<'_>, place: &Place<'_>, node: &Node) -> Option<RuleExists> {
+    let map = match &node.value {
+        Value::String(path) => return Some(RuleExists { paths: vec![path.clone()] }),
+        Value::Seq(_) => {
+            let paths = few_paths(cx, place, "config", Some(node), node)?;
+            return Some(RuleExists { paths });
+        }
+        Value::Map(map) => map,
+        _ => {
+            let problem = "should be a string, an array of strings, or a hash";
+            cx.problem(kind::TYPE, place, "", problem, node.span);
+            return None;
+        }
+    };
+    let errors = cx.errors();
+    cx.known_keys(place, map, &["paths", "project", "ref"]);
+    if map.get("project").is_some() {
+        require(cx, place, map, &["paths"], node);
+    }
+    if map.get("ref").is_some() {
+        require(cx, place, map, &["project"], node);
+    }
+    let paths = match map.get("paths") {
+        None => Some(Vec::new()),
+        paths => few_paths(cx, place, "paths", paths, node),
+    };
+    cx.string(place, map, "ref");
+    if cx.string(place, map, "project").is_some() {
+        let span = map.get("project").map_or(node.span, |node| node.span);
+        cx.unsupported("rules:exists:project", span);
+    }
+    (cx.errors() == errors).then_some(RuleExists { paths: paths? })
+}
+
+fn require(cx: &mut Checker<'_>, place: &Place<'_>, map: &Map, keys: &[&str], node: &Node) {
+    let missing: Vec<&str> =
+        keys.iter().copied().filter(|key| !map.entries.iter().any(|it| is_one_of(&it.key, &[key]))).collect();
+    if !missing.is_empty() {
+        let problem = format!("missing required keys: {}", missing.join(", "));
+        cx.problem(kind::MISSING_KEY, place, "config", problem, node.span);
+    }
+}
+
+/// A list of paths with GitLab's limit. What is no list at all is also too long.
+fn few_paths(
+    cx: &mut Checker<'_>,
+    place: &Place<'_>,
+    attribute: &str,
+    node: Option<&Node>,
+    whole: &Node,
+) -> Option<Vec<String>> {
+    let paths = node.and_then(strings_of);
+    let span = node.unwrap_or(whole).span;
+    if paths.is_none() {
+        cx.problem(kind::TYPE, place, attribute, "should be an array of strings", span);
+    }
+    let absent = node.is_none_or(|node| node.value == Value::Null);
+    let long = node.is_some_and(|node| matches!(&node.value, Value::Seq(all) if all.len() > MAX_PATHS));
+    if absent || long {
+        let problem = format!("has too many entries (maximum {MAX_PATHS})");
+        cx.problem(kind::LIMIT, place, attribute, problem, span);
+        return None;
+    }
+    paths
+}
+
+/// The warning that a last rule without a condition makes pipelines twice.
+pub(super) fn warn_about_last(cx: &mut Checker<'_>, place: &Place<'_>, node: &Node) {
+    let mut flat = Vec::new();
+    // Only rules that passed the checks come here.
+    let _ = script::flatten(node, &mut flat, usize::MAX, &|_| true);
+    let Some(last) = flat.last() else { return };
+    let Some([only]) = last.as_map().map(|map| map.entries.as_slice()) else { return };
+    if is_one_of(&only.key, &["when"])
+        && only.value.as_str().is_some_and(|word| word != "never")
+    {
+        let message = format!(
+            "{place} may allow multiple pipelines to run for a single action due to `rules:when` \
+             clause with no `workflow:rules` - read more: https://docs.gitlab.com/ee/ci/jobs/\
+             job_troubleshooting.html#job-may-allow-multiple-pipelines-to-run-for-a-single-\
+             action-warning"
+        );
+        cx.warning("multiple-pipelines", message.to_lowercase(), last.span);
+    }
+}

@@ -1,0 +1,158 @@
+//! `!reference [job, key]`: the value that stands there.
+
+use std::collections::BTreeMap;
+
+use super::size::{Budget, Size};
+use crate::{Diagnostic, Entry, Map, Node, Span, Value};
+
+/// How deep the result may be, lists and maps inside each other and references
+/// behind references together.
+const MAX_DEPTH: usize = 100;
+
+/// Replaces all references of a configuration by what they point to.
+///
+/// Each that leads nowhere is told; the value is null there.
+pub(crate) fn references(root: Map, budget: &mut Budget) -> (Map, Vec<Diagnostic>) {
+    let mut pass = Pass {
+        root: &root,
+        index: root
+            .entries
+            .iter()
+            .filter_map(|entry| Some((entry.key.as_str()?, &entry.value)))
+            .collect(),
+        known: BTreeMap::new(),
+        chain: Vec::new(),
+        budget,
+        diagnostics: Vec::new(),
+    };
+    let mut replaced = Vec::new();
+    for (place, entry) in pass.root.entries.iter().enumerate() {
+        if !has_reference(&entry.value) {
+            continue;
+        }
+        match pass.resolve(&entry.value, 0) {
+            Ok(value) => replaced.push((place, value)),
+            Err(diagnostic) => {
+                pass.diagnostics.push(diagnostic);
+                break;
+            }
+        }
+    }
+    let diagnostics = pass.diagnostics;
+    let mut root = root;
+    for (place, value) in replaced {
+        root.entries[place].value = value;
+    }
+    (root, diagnostics)
+}
+
+struct Pass<'r, 'b> {
+    root: &'r Map,
+    index: BTreeMap<&'r str, &'r Node>,
+    /// What paths that were seen lead to.
+    known: BTreeMap<Vec<&'r str>, Node>,
+    /// The references that are being resolved, outermost first.
+    chain: Vec<Vec<&'r str>>,
+    budget: &'b mut Budget,
+    diagnostics: Vec<Diagnostic>,
+}
+
+impl<'r> Pass<'r, '_> {
+    /// A copy of a value without references. The error ends the pass.
+    fn resolve(&mut self, node: &'r Node, depth: usize) -> Result<Node, Diagnostic> {
+        if depth > MAX_DEPTH {
+            return Err(Diagnostic::error("too-big", "The parsed YAML is too big", Some(node.span)));
+        }
+        let value = match &node.value {
+            Value::Reference(path) => return self.target(path, node.span, depth),
+            Value::Seq(items) => {
+                let items = items.iter().map(|item| self.resolve(item, depth + 1));
+                Value::Seq(items.collect::<Result<_, _>>()?)
+            }
+            Value::Map(map) => {
+                let mut entries = Vec::with_capacity(map.entries.len());
+                for entry in &map.entries {
+                    let value = self.resolve(&entry.value, depth + 1)?;
+                    entries.push(Entry { key: entry.key.clone(), value });
+                }
+                Value::Map(Map { entries })
+            }
+            scalar => scalar.clone(),
+        };
+        Ok(Node { span: node.span, value })
+    }
+
+    /// What a reference points to.
+    fn target(&mut self, path: &'r [Node], span: Span, depth: usize) -> Result<Node, Diagnostic> {
+        let nothing = Node { span, value: Value::Null };
+        let names: Option<Vec<&str>> = path.iter().map(Node::as_str).collect();
+        let Some(names) = names.filter(|names| !names.is_empty()) else {
+            self.tell(path, "is not valid", span);
+            return Ok(nothing);
+        };
+        if let Some(known) = self.known.get(&names) {
+            self.budget.take(Size::of(known), span)?;
+            return Ok(known.clone());
+        }
+        if self.chain.contains(&names) {
+            self.tell(path, "is part of a circular chain", span);
+            return Ok(nothing);
+        }
+        let Some(target) = self.find(&names) else {
+            self.tell(path, "could not be found", span);
+            return Ok(nothing);
+        };
+        let told = self.diagnostics.len();
+        self.chain.push(names.clone());
+        let resolved = self.resolve(target, depth + 1);
+        self.chain.pop();
+        let resolved = resolved?;
+        if self.diagnostics.len() > told {
+            return Ok(nothing);
+        }
+        if matches!(resolved.value, Value::Null | Value::Bool(false)) {
+            self.tell(path, "could not be found", span);
+            return Ok(nothing);
+        }
+        self.budget.take(Size::of(&resolved), span)?;
+        self.known.insert(names, resolved.clone());
+        Ok(resolved)
+    }
+
+    /// The value at a path; a reference on the way is not followed, as in GitLab.
+    fn find(&self, names: &[&str]) -> Option<&'r Node> {
+        let (first, rest) = names.split_first()?;
+        let mut at = *self.index.get(first)?;
+        for name in rest {
+            at = at.as_map()?.get(name)?;
+        }
+        Some(at)
+    }
+
+    fn tell(&mut self, path: &[Node], problem: &str, span: Span) {
+        let shown: Vec<String> = path.iter().map(Node::inspect).collect();
+        let message = format!("!reference [{}] {problem}", shown.join(", "));
+        let told = self.diagnostics.iter();
+        let mut told = told.filter(|it| it.span == Some(span));
+        if told.all(|it| it.message != message) {
+            let mut diagnostic = Diagnostic::error("reference", message, Some(span));
+            let first = path.first().and_then(Node::as_str);
+            if let Some(first) = first.filter(|name| !self.index.contains_key(name))
+                && self.diagnostics.len() < 100
+            {
+                let near = crate::suggest::nearest(first, self.index.keys().copied());
+                diagnostic.help = near.map(|near| format!("did you mean `{near}`?"));
+            }
+            self.diagnostics.push(diagnostic);
+        }
+    }
+}
+
+fn has_reference(node: &Node) -> bool {
+    match &node.value {
+        Value::Reference(_) => true,
+        Value::Seq(items) => items.iter().any(has_reference),
+        Value::Map(map) => map.entries.iter().any(|entry| has_reference(&entry.value)),
+        _ => false,
+    }
+}
