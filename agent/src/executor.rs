@@ -1,0 +1,156 @@
+//! Where a job's programs run.
+//!
+//! An [`Executor`] prepares an [`Environment`] for one job; the environment
+//! runs programs one after the other, leaves nothing of a program behind when
+//! it has ended, and is destroyed with the job.
+
+mod command;
+mod descendants;
+mod process;
+mod shell;
+
+use std::future::Future;
+use std::io;
+
+use fleet_model::Fence;
+
+pub use command::Command;
+pub use shell::Shell;
+
+/// Prepares environments.
+pub trait Executor: Sync {
+    /// What it prepares.
+    type Environment: Environment;
+
+    /// `shell` or `docker`, as the log shows it.
+    fn name(&self) -> &'static str;
+
+    /// Makes the environment of one lease.
+    ///
+    /// # Errors
+    /// [`Error`], with nothing left behind.
+    fn prepare(
+        &self,
+        lease: Fence,
+    ) -> impl Future<Output = Result<Self::Environment, Error>> + Send;
+}
+
+/// Where the programs of one job run, one at a time.
+///
+/// Dropped instead of destroyed, it still kills what runs in it.
+pub trait Environment: Send {
+    /// Runs `program`, the text of a shell script, in the job's own shell.
+    ///
+    /// Returns once the shell has exited and nothing it started is left.
+    ///
+    /// # Errors
+    /// [`Error`] if the program could not be run or could not be ended.
+    fn script<S: Stop>(
+        &mut self,
+        place: Place,
+        program: &[u8],
+        output: Output<'_>,
+        stop: &mut S,
+    ) -> impl Future<Output = Result<Ended, Error>> + Send;
+
+    /// Runs one of the agent's own tools (git) on the job's files.
+    ///
+    /// # Errors
+    /// As for [`Environment::script`].
+    fn command<S: Stop>(
+        &mut self,
+        command: &Command,
+        output: Output<'_>,
+        stop: &mut S,
+    ) -> impl Future<Output = Result<Ended, Error>> + Send;
+
+    /// Ends the environment.
+    ///
+    /// # Errors
+    /// [`Error`] if something of it is left.
+    fn destroy(self) -> impl Future<Output = Result<(), Error>> + Send;
+}
+
+/// Takes what a program writes, standard output and standard error in the order
+/// in which they were written.
+pub type Output<'a> = &'a mut (dyn FnMut(&[u8]) + Send);
+
+/// For whom a program runs: a container executor has a place for each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// The user's commands.
+    Build,
+    /// What the agent does for the user.
+    Helper,
+}
+
+/// How a program ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// By itself, with this code.
+    Exited(i32),
+    /// By a signal that was not ours.
+    Killed(i32),
+    /// It was told to stop.
+    Stopped,
+}
+
+/// How hard a program is stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Force {
+    /// It may clean up after itself for a while.
+    Gracefully,
+    /// It is killed.
+    AtOnce,
+}
+
+/// Tells when a running program must end.
+pub trait Stop: Send {
+    /// Waits until the program must end. Asked again after
+    /// [`Force::Gracefully`], for the case that there is a reason to hurry.
+    ///
+    /// Dropping the future loses nothing.
+    fn requested(&mut self) -> impl Future<Output = Force> + Send;
+}
+
+/// What an executor could not do.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A program did not start.
+    #[error("start {program}: {source}")]
+    Start {
+        /// Its name.
+        program: String,
+        /// Why not.
+        source: io::Error,
+    },
+    /// The connection to a running program broke.
+    #[error("run {program}: {source}")]
+    Run {
+        /// Its name.
+        program: String,
+        /// How.
+        source: io::Error,
+    },
+    /// A process survives `SIGKILL`.
+    #[error("failed to kill process PID={pid}, likely process is dormant")]
+    Dormant {
+        /// One that does.
+        pid: i32,
+    },
+}
+
+/// What this host runs, as `CI_RUNNER_EXECUTABLE_ARCH` has it: `linux/amd64`.
+#[must_use]
+pub fn platform() -> String {
+    let architecture = match std::env::consts::ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        "x86" => "386",
+        other => other,
+    };
+    format!("{}/{architecture}", std::env::consts::OS)
+}
+
+#[cfg(test)]
+mod tests;

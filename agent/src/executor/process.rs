@@ -1,0 +1,265 @@
+//! One program on this host, from its start until nothing of it is left.
+
+use std::future::pending;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::process::ExitStatusExt;
+use std::pin::pin;
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process_group};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::unix::pipe;
+use tokio::process::{Child, ChildStdin};
+use tokio::time::{Instant, sleep_until, timeout};
+
+use super::descendants::{Descendants, GONE_WITHIN};
+use super::{Command, Ended, Error, Force, Output, Stop};
+
+/// How long output is awaited that was written by processes that are gone now.
+const LAST_OUTPUT: Duration = Duration::from_secs(1);
+const BUFFER: usize = 64 << 10;
+
+/// How long a program is waited for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Patience {
+    /// Between `SIGTERM` and `SIGKILL`.
+    pub(super) grace: Duration,
+    /// While something else than the program itself holds its output open.
+    pub(super) output_held: Duration,
+}
+
+/// Runs `command` with `input` on its standard input.
+///
+/// It is the leader of a process group, which gets `SIGTERM` when it is to stop
+/// gracefully. After its exit, processes that still hold its output have a
+/// while; then all that is left of it is killed.
+pub(super) async fn run<S: Stop>(
+    command: &Command,
+    input: &[u8],
+    descendants: &mut Descendants,
+    patience: Patience,
+    output: Output<'_>,
+    stop: &mut S,
+) -> Result<Ended, Error> {
+    let start = |source| Error::Start {
+        program: command.name(),
+        source,
+    };
+    let (reader, writer) = io::pipe().map_err(start)?;
+    let output_pipe = pipe::Receiver::from_owned_fd(OwnedFd::from(reader)).map_err(start)?;
+    let mut child = spawn(command, descendants, writer).map_err(start)?;
+    let stdin = child.stdin.take();
+    let group = Group::of(&child);
+    if let Some(pid) = child.id() {
+        descendants.adopt(pid);
+    }
+    let mut copying = pin!(copy(output_pipe, output));
+    let watched = watch(
+        &mut child,
+        stdin,
+        input,
+        &group,
+        patience,
+        copying.as_mut(),
+        stop,
+    )
+    .await;
+    drop(group);
+    descendants.kill().await?;
+    let Watched {
+        status,
+        stopped,
+        output,
+    } = watched?;
+    if output == OutputState::Open {
+        // Whoever holds it now is no process of this job.
+        let _held_elsewhere = timeout(LAST_OUTPUT, copying).await;
+    }
+    Ok(match (stopped, status.code(), status.signal()) {
+        (true, ..) => Ended::Stopped,
+        (false, Some(code), _) => Ended::Exited(code),
+        (false, None, signal) => Ended::Killed(signal.unwrap_or_default()),
+    })
+}
+
+fn spawn(
+    command: &Command,
+    descendants: &Descendants,
+    output: io::PipeWriter,
+) -> io::Result<Child> {
+    let mut child = tokio::process::Command::new(&command.program);
+    for (name, _) in std::env::vars_os().filter(|(name, _)| (command.hidden)(name)) {
+        child.env_remove(name);
+    }
+    let (cookie, value) = descendants.variable();
+    child
+        .args(&command.arguments)
+        .envs(command.variables.iter().map(|(key, value)| (key, value)))
+        .env(cookie, value)
+        .current_dir(&command.cwd)
+        .stdin(Stdio::piped())
+        .stdout(output.try_clone()?)
+        .stderr(output)
+        .process_group(0)
+        .kill_on_drop(true)
+        .spawn()
+    // The agent's own copies of the pipe's end go with `child`: from here on
+    // the pipe ends when the last process that writes to it does.
+}
+
+struct Watched {
+    status: ExitStatus,
+    stopped: bool,
+    output: OutputState,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum OutputState {
+    Open,
+    Ended,
+}
+
+/// Feeds and reads the program until it has exited and its output has ended or
+/// has been held open for too long, and stops it when told to.
+async fn watch<S: Stop>(
+    child: &mut Child,
+    stdin: Option<ChildStdin>,
+    input: &[u8],
+    group: &Group,
+    patience: Patience,
+    mut copying: std::pin::Pin<&mut impl Future<Output = io::Result<()>>>,
+    stop: &mut S,
+) -> Result<Watched, Error> {
+    let broken = |source| Error::Run {
+        program: "a program of the job".to_owned(),
+        source,
+    };
+    let mut feeding = pin!(feed(stdin, input));
+    let mut fed = false;
+    let mut output = OutputState::Open;
+    let mut status = None;
+    let mut stopped = false;
+    let mut force = None;
+    let mut limit = Limit::None;
+    loop {
+        if let Some(status) = status
+            && (output == OutputState::Ended || matches!(limit, Limit::Gone(_)))
+        {
+            return Ok(Watched {
+                status,
+                stopped,
+                output,
+            });
+        }
+        tokio::select! {
+            ended = copying.as_mut(), if output == OutputState::Open => {
+                ended.map_err(broken)?;
+                output = OutputState::Ended;
+            }
+            exited = child.wait(), if status.is_none() => {
+                status = Some(exited.map_err(broken)?);
+                limit = limit.kill_after(patience.output_held);
+            }
+            () = feeding.as_mut(), if !fed => fed = true,
+            wanted = stop.requested(), if force != Some(Force::AtOnce) => {
+                stopped |= status.is_none();
+                if force.is_none() && wanted == Force::Gracefully {
+                    group.signal(Signal::TERM);
+                    force = Some(Force::Gracefully);
+                    limit = limit.kill_after(patience.grace);
+                } else {
+                    force = Some(Force::AtOnce);
+                    limit = limit.kill_after(Duration::ZERO);
+                }
+            }
+            () = limit.reached() => {
+                if matches!(limit, Limit::Gone(_)) {
+                    return Err(Error::Dormant { pid: group.leader() });
+                }
+                group.signal(Signal::KILL);
+                limit = Limit::Gone(Instant::now() + GONE_WITHIN);
+            }
+        }
+    }
+}
+
+/// What is done when time is up.
+#[derive(Clone, Copy)]
+enum Limit {
+    /// There is no hurry.
+    None,
+    /// Kill.
+    Kill(Instant),
+    /// Killed: give up.
+    Gone(Instant),
+}
+
+impl Limit {
+    /// The earlier of this and a kill after `wait`.
+    fn kill_after(self, wait: Duration) -> Limit {
+        let at = Instant::now() + wait;
+        match self {
+            Limit::None => Limit::Kill(at),
+            Limit::Kill(before) => Limit::Kill(before.min(at)),
+            Limit::Gone(_) => self,
+        }
+    }
+
+    async fn reached(self) {
+        match self {
+            Limit::None => pending().await,
+            Limit::Kill(at) | Limit::Gone(at) => sleep_until(at).await,
+        }
+    }
+}
+
+/// Writes `input` and closes the pipe. A program that ends without reading all
+/// of it is no error.
+async fn feed(stdin: Option<ChildStdin>, input: &[u8]) {
+    if let Some(mut stdin) = stdin {
+        let _ended_early = stdin.write_all(input).await;
+    }
+}
+
+async fn copy(mut from: pipe::Receiver, to: Output<'_>) -> io::Result<()> {
+    let mut buffer = vec![0; BUFFER];
+    loop {
+        match from.read(&mut buffer).await? {
+            0 => return Ok(()),
+            read => to(&buffer[..read]),
+        }
+    }
+}
+
+/// A process group; killed when dropped, so that an abandoned future leaves
+/// nothing running.
+struct Group(Option<Pid>);
+
+impl Group {
+    fn of(child: &Child) -> Group {
+        Group(
+            child
+                .id()
+                .and_then(|id| i32::try_from(id).ok())
+                .and_then(Pid::from_raw),
+        )
+    }
+
+    fn leader(&self) -> i32 {
+        self.0.map_or(0, |leader| leader.as_raw_nonzero().get())
+    }
+
+    fn signal(&self, signal: Signal) {
+        if let Some(leader) = self.0 {
+            let _all_gone = kill_process_group(leader, signal);
+        }
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        self.signal(Signal::KILL);
+    }
+}

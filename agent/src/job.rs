@@ -1,0 +1,85 @@
+//! One job, from lease to result.
+//!
+//! What is to be done is decided first, as a list of stages (`plan`); then each
+//! is carried out, and what became of it decides which of the following run.
+//! All ends - success, failure, a clock that ran out, a cancel - go the same
+//! way out, so that nothing of the job is left when [`run`] returns.
+
+mod artifacts;
+mod attempts;
+mod console;
+mod failure;
+mod flags;
+mod folders;
+mod plan;
+mod reins;
+mod run;
+mod script;
+mod sources;
+mod variables;
+
+use std::sync::Arc;
+
+use fleet_model::{Fence, JobSpec, Outcome};
+use tokio::sync::watch;
+
+use crate::Settings;
+use crate::bulk::Bulk;
+use crate::executor::Shell;
+use crate::log::Sink;
+
+pub use crate::executor::platform;
+
+/// What the owner of a running job wants of it; it only ever grows harder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Control {
+    /// It may run.
+    Run,
+    /// Its script is stopped; its `after_script` runs.
+    Cancel,
+    /// It ends at once; nothing more runs.
+    Abort,
+}
+
+/// A leased job.
+#[derive(Clone, Debug)]
+pub struct Job {
+    /// What it is.
+    pub spec: JobSpec,
+    /// The number of its lease.
+    pub fence: Fence,
+    /// The agent's settings.
+    pub settings: Arc<Settings>,
+    /// The smallest number that no other running job of this agent has
+    /// (`CI_CONCURRENT_ID`).
+    pub slot: u32,
+    /// The same among the jobs of its project.
+    pub project_slot: u32,
+}
+
+/// How a job ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finished {
+    /// For the coordinator.
+    pub outcome: Outcome,
+    /// One line for people, masked; the reason where it did not succeed.
+    pub message: String,
+}
+
+/// Runs a job with the shell executor.
+///
+/// The log goes to `sink` as it comes, masked. When this returns, all processes
+/// of the job are gone, and so are the files of its file variables; dropping
+/// the future kills the processes only.
+pub async fn run(
+    job: Job,
+    bulk: impl Bulk,
+    sink: impl Sink + Send,
+    control: watch::Receiver<Control>,
+) -> Finished {
+    let executor = Shell::new(Arc::clone(&job.settings));
+    run::run(&executor, &job, bulk, sink, control).await
+}
+
+#[cfg(test)]
+mod tests;

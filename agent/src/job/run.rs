@@ -1,0 +1,357 @@
+//! Carrying a job's stages out.
+
+use std::time::Duration;
+
+use fleet_model::Outcome;
+use tokio::sync::watch;
+use tokio::time::{sleep, timeout};
+
+use super::console::Console;
+use super::failure::Failure;
+use super::flags::Flags;
+use super::folders::Folders;
+use super::plan::{Condition, Result as Standing, Stage, plan};
+use super::reins::{Part, Reins};
+use super::{Control, Finished, Job, variables};
+use crate::bulk::Bulk;
+use crate::executor::{Environment as _, Executor};
+use crate::expand::Environment as Variables;
+use crate::log::{Defaults, Line, Masks, Sink};
+use crate::script::remove_file_variables;
+use crate::source::Options;
+
+/// The clock of a job that has none.
+const DEFAULT_TIMEOUT: Duration = Duration::from_secs(7200);
+/// How long the executor may take to clean up.
+const DESTROYED_WITHIN: Duration = Duration::from_secs(300);
+const PREPARE_ATTEMPTS: u32 = 3;
+const PREPARE_PAUSE: Duration = Duration::from_secs(3);
+
+/// A job under way.
+pub(super) struct Running<'a, X: Executor, B, S> {
+    pub(super) job: &'a Job,
+    pub(super) executor: &'a X,
+    pub(super) bulk: B,
+    pub(super) console: Console<S>,
+    pub(super) reins: Reins,
+    pub(super) settled: Settled,
+    /// Prepared by the first stage.
+    pub(super) environment: Option<X::Environment>,
+    progress: Progress,
+}
+
+/// What is known of a job before anything is done for it.
+pub(super) struct Settled {
+    pub(super) folders: Folders,
+    pub(super) flags: Flags,
+    pub(super) variables: Variables,
+    pub(super) options: Options,
+}
+
+#[derive(Default)]
+struct Progress {
+    failure: Option<Failure>,
+    script_begun: bool,
+    over: bool,
+}
+
+impl Progress {
+    fn standing(&self) -> Standing {
+        if self.failure.is_some() {
+            Standing::Failure
+        } else {
+            Standing::Success
+        }
+    }
+
+    /// The first failure counts.
+    fn fail(&mut self, failure: Failure) {
+        self.over |= failure.ends_all();
+        self.failure.get_or_insert(failure);
+    }
+
+    fn allows(&self, condition: Condition) -> bool {
+        !self.over
+            && match condition {
+                Condition::Success => self.failure.is_none(),
+                Condition::ScriptBegun => self.script_begun,
+                Condition::Always => true,
+            }
+    }
+}
+
+/// Runs `job` with `executor` to its end.
+pub(super) async fn run<X: Executor, B: Bulk, S: Sink + Send>(
+    executor: &X,
+    job: &Job,
+    bulk: B,
+    sink: S,
+    control: watch::Receiver<Control>,
+) -> Finished {
+    let length = if job.spec.timeout.is_zero() {
+        DEFAULT_TIMEOUT
+    } else {
+        job.spec.timeout
+    };
+    let reins = Reins::new(control, length);
+    let mut warnings = Vec::new();
+    let settled = settle(job, length, &mut warnings);
+    let all_tokens = settled.as_ref().map_or(true, |settled| {
+        settled.flags.is_on("FF_MASK_ALL_DEFAULT_TOKENS")
+    });
+    let defaults = if all_tokens {
+        Defaults::All
+    } else {
+        Defaults::PersonalOnly
+    };
+    let resolved = settled
+        .iter()
+        .flat_map(|settled| settled.variables.secrets());
+    let secrets = variables::secrets(&job.spec).chain(resolved);
+    let masks = match Masks::new(secrets, [], defaults) {
+        Ok(masks) => masks,
+        // Nothing may be logged that cannot be masked.
+        Err(error) => return finished(&Failure::System(error.to_string()), error.to_string()),
+    };
+    let mut console = Console::new(masks, job.settings.output_limit, sink);
+    header(job, settled.as_ref().ok(), &mut console);
+    if !warnings.is_empty() {
+        console.warning(warnings.join("\n"));
+    }
+    let (failure, console) = match settled {
+        Err(failure) => (Some(failure), console),
+        Ok(settled) => {
+            let mut running = Running {
+                job,
+                executor,
+                bulk,
+                console,
+                reins,
+                settled,
+                environment: None,
+                progress: Progress::default(),
+            };
+            running.carry_out().await;
+            running.clean_up_executor().await;
+            running.conclude()
+        }
+    };
+    end(failure, console)
+}
+
+fn settle(job: &Job, timeout: Duration, warnings: &mut Vec<String>) -> Result<Settled, Failure> {
+    let folders = Folders::of(job)?;
+    let flags = Flags::read(&job.spec.variables, warnings);
+    let list = variables::list(job, &flags, &folders, timeout);
+    let variables = Variables::resolve(&list, &folders.temporary)
+        .map_err(|error| Failure::Configuration(error.to_string()))?;
+    let options = Options::read(&variables, warnings).map_err(Failure::System)?;
+    if variables
+        .get("GIT_CLONE_PATH")
+        .is_some_and(|path| !path.is_empty())
+    {
+        let text = "setting GIT_CLONE_PATH is not allowed with the shell executor";
+        return Err(Failure::Configuration(text.into()));
+    }
+    Ok(Settled {
+        folders,
+        flags,
+        variables,
+        options,
+    })
+}
+
+fn header<S: Sink>(job: &Job, settled: Option<&Settled>, console: &mut Console<S>) {
+    console.plain(format!(
+        "Running with fleet-agent {}",
+        env!("CARGO_PKG_VERSION")
+    ));
+    console.plain(format!("  on {}", job.settings.name));
+    if let Some(flags) = settled.and_then(|settled| settled.flags.unusual()) {
+        console.plain(format!("  feature flags: {flags}"));
+    }
+}
+
+fn end<S: Sink>(failure: Option<Failure>, mut console: Console<S>) -> Finished {
+    let finished = match failure {
+        None => {
+            console.info("Job succeeded");
+            Finished {
+                outcome: Outcome::Success,
+                message: "job succeeded".into(),
+            }
+        }
+        Some(failure) => {
+            console.error(failure.last_line());
+            finished(&failure, console.mask(&failure.to_string()))
+        }
+    };
+    console.finish();
+    finished
+}
+
+fn finished(failure: &Failure, message: String) -> Finished {
+    Finished {
+        outcome: failure.outcome(),
+        message,
+    }
+}
+
+impl<X: Executor, B: Bulk, S: Sink + Send> Running<'_, X, B, S> {
+    async fn carry_out(&mut self) {
+        let job = self.job;
+        for stage in plan(&job.spec) {
+            if !self.progress.allows(stage.condition()) {
+                continue;
+            }
+            let standing = self.progress.standing();
+            let Some(stage) = stage.after(standing) else {
+                continue;
+            };
+            self.enter(&stage);
+            if let Some(failure) = self.reins.pulled() {
+                self.note(&stage, failure);
+                continue;
+            }
+            let name = stage.name(standing);
+            let heading = stage.heading(self.executor.name(), standing);
+            self.console.begin(&name, heading);
+            if let Err(failure) = self.perform(&stage, &name).await {
+                self.note(&stage, failure);
+            }
+            self.console.end(&name);
+        }
+    }
+
+    fn enter(&mut self, stage: &Stage<'_>) {
+        let Running {
+            console,
+            reins,
+            settled,
+            ..
+        } = self;
+        let left = reins.job_time_left();
+        let mut warn = |text| console.warning(text);
+        let mut clock = |name| variables::clock(&settled.variables, name, left, &mut warn);
+        match stage {
+            // All steps share one clock, which starts with the first.
+            Stage::Step(_) if self.progress.script_begun => {}
+            Stage::Step(_) => {
+                let length = clock("RUNNER_SCRIPT_TIMEOUT");
+                reins.enter(Part::Script(length));
+                self.progress.script_begun = true;
+            }
+            Stage::AfterScript(_) => {
+                let own = clock("RUNNER_AFTER_SCRIPT_TIMEOUT");
+                reins.enter(Part::AfterScript(
+                    own.unwrap_or(super::script::AFTER_SCRIPT_TIMEOUT),
+                ));
+            }
+            Stage::UploadArtifacts(_) | Stage::CleanUp => reins.enter(Part::Closing),
+            _ => {}
+        }
+    }
+
+    async fn perform(&mut self, stage: &Stage<'_>, name: &str) -> Result<(), Failure> {
+        match stage {
+            Stage::PrepareExecutor => self.prepare_executor().await,
+            Stage::PrepareScript => self.prepare_script(),
+            Stage::GetSources => self.get_sources().await,
+            Stage::RestoreCache(caches) => {
+                for cache in caches {
+                    let key = self.settled.variables.expand(&cache.key);
+                    let key = key.unwrap_or_else(|_| cache.key.clone());
+                    self.console.line(Line::Notice(format!(
+                        "Not downloading cache {key}: this agent does not carry out caches"
+                    )));
+                }
+                Ok(())
+            }
+            Stage::DownloadArtifacts(dependencies) => self.download_artifacts(dependencies).await,
+            Stage::Step(step) => self.run_step(step, name).await,
+            Stage::AfterScript(step) => {
+                let status = self
+                    .progress
+                    .failure
+                    .as_ref()
+                    .map_or("success", Failure::job_status);
+                self.run_after_script(step, name, status).await
+            }
+            Stage::UploadArtifacts(artifacts) => self.upload_artifacts(artifacts).await,
+            Stage::CleanUp => self.clean_up().await,
+        }
+    }
+
+    /// Takes a stage's failure into account.
+    fn note(&mut self, stage: &Stage<'_>, failure: Failure) {
+        let in_setup =
+            matches!(stage.condition(), Condition::Success) && !matches!(stage, Stage::Step(_));
+        // Without an environment, or told to stop before the script, there is
+        // nothing that the later stages could work on.
+        self.progress.over |= in_setup && failure == Failure::Canceled
+            || matches!(stage, Stage::PrepareExecutor | Stage::PrepareScript);
+        self.progress.fail(failure);
+    }
+
+    async fn prepare_executor(&mut self) -> Result<(), Failure> {
+        let mut tried = 0;
+        loop {
+            tried += 1;
+            let prepared = self.executor.prepare(self.job.fence);
+            match self.reins.unless_pulled(prepared).await? {
+                Ok(environment) => {
+                    self.environment = Some(environment);
+                    let shell = self.job.settings.shell.program.display();
+                    self.console
+                        .plain(format!("Using Shell ({shell}) executor..."));
+                    return Ok(());
+                }
+                Err(error) if tried == PREPARE_ATTEMPTS => {
+                    return Err(Failure::System(error.to_string()));
+                }
+                Err(error) => {
+                    self.console.error(format!("Preparation failed: {error}"));
+                    self.console.plain("Will be retried in 3s ...");
+                    self.reins.unless_pulled(sleep(PREPARE_PAUSE)).await?;
+                }
+            }
+        }
+    }
+
+    /// Ends the environment and removes what may hold secrets, however the job
+    /// ended.
+    async fn clean_up_executor(&mut self) {
+        if let Some(environment) = self.environment.take() {
+            let destroyed = timeout(DESTROYED_WITHIN, environment.destroy()).await;
+            if let Ok(Err(error)) = &destroyed {
+                self.console.error(error.to_string());
+                self.progress.fail(Failure::System(error.to_string()));
+            }
+        }
+        self.remove_secrets();
+        let _not_there = std::fs::remove_dir_all(&self.settled.folders.transfer);
+    }
+
+    /// Removes file variables and credentials.
+    pub(super) fn remove_secrets(&mut self) {
+        let folders = &self.settled.folders;
+        let temporary = std::path::Path::new(&folders.temporary);
+        let variables = self.settled.variables.variables();
+        let removed = remove_file_variables(temporary, variables)
+            .and_then(|()| crate::source::remove_credentials(temporary));
+        if let Err(error) = removed {
+            self.console
+                .warning(format!("remove file variables: {error}"));
+        }
+    }
+
+    /// What is said last: a cancel outweighs everything but success is no
+    /// failure only when nobody canceled.
+    fn conclude(mut self) -> (Option<Failure>, Console<S>) {
+        let mut failure = self.progress.failure.take();
+        if self.reins.is_canceled() {
+            failure = Some(Failure::Canceled);
+        }
+        (failure, self.console)
+    }
+}

@@ -1,0 +1,190 @@
+//! The `.git` folder, made and kept clean without git.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::configuration::Configuration;
+use super::references;
+use super::remove::remove_tree;
+
+/// A branch that never exists: where `HEAD` points until there is a commit.
+const UNBORN: &str = "ref: refs/heads/none\n";
+
+/// A repository in the making.
+#[derive(Debug)]
+pub(super) struct Repository {
+    git: PathBuf,
+    /// There was no repository before.
+    pub(super) fresh: bool,
+    /// There were files before.
+    pub(super) used: bool,
+}
+
+impl Repository {
+    /// Finds or makes the repository of `project`.
+    ///
+    /// What an earlier job may have left to steer git - hooks, locks,
+    /// configuration, attributes, a link instead of a folder - is gone then.
+    pub(super) fn open(project: &Path) -> io::Result<Repository> {
+        let git = project.join(".git");
+        if fs::symlink_metadata(project).is_ok_and(|found| !found.is_dir()) {
+            fs::remove_file(project)?;
+        }
+        if is_repository(&git) {
+            tidy(&git)?;
+            let repository = Repository {
+                git,
+                fresh: false,
+                used: true,
+            };
+            repository.mend_head()?;
+            return Ok(repository);
+        }
+        remove_tree(&git, &|| true)?;
+        // A repository is known by these three; git makes the rest as needed.
+        fs::create_dir_all(git.join("objects/info"))?;
+        fs::create_dir(git.join("refs"))?;
+        fs::write(git.join("HEAD"), UNBORN)?;
+        let used = fs::read_dir(project)?.nth(1).is_some();
+        Ok(Repository {
+            git,
+            fresh: true,
+            used,
+        })
+    }
+
+    pub(super) fn configure(&self, configuration: &Configuration) -> io::Result<()> {
+        fs::write(self.git.join("config"), configuration.text())
+    }
+
+    /// Uses the objects of a repository on this host in place.
+    pub(super) fn borrow_objects(&self, objects: &Path) -> io::Result<()> {
+        let mut line = objects.as_os_str().as_encoded_bytes().to_vec();
+        line.push(b'\n');
+        fs::create_dir_all(self.git.join("objects/info"))?;
+        fs::write(self.git.join("objects/info/alternates"), line)
+    }
+
+    /// Uses nobody else's objects.
+    pub(super) fn borrow_nothing(&self) -> io::Result<()> {
+        gone(fs::remove_file(self.git.join("objects/info/alternates")))
+    }
+
+    /// Replaces what was fetched before by `references`.
+    pub(super) fn set_references(&self, references: &BTreeMap<String, String>) -> io::Result<()> {
+        if !self.fresh {
+            for folder in ["remotes/origin", "tags", "pipelines"] {
+                remove_tree(&self.git.join("refs").join(folder), &|| true)?;
+            }
+        }
+        fs::write(self.git.join("packed-refs"), references::packed(references))
+    }
+
+    /// History ends with `commit`, or (none) where it does.
+    pub(super) fn set_boundary(&self, commit: Option<&str>) -> io::Result<()> {
+        let path = self.git.join("shallow");
+        match commit {
+            Some(commit) => fs::write(path, format!("{commit}\n")),
+            None if self.fresh => Ok(()),
+            None => gone(fs::remove_file(path)),
+        }
+    }
+
+    pub(super) fn is_shallow(&self) -> bool {
+        self.git.join("shallow").exists()
+    }
+
+    /// Detaches `HEAD` at `commit`.
+    pub(super) fn set_head(&self, commit: &str) -> io::Result<()> {
+        let path = self.git.join("HEAD");
+        // As a link it would be written through.
+        if !self.fresh && fs::symlink_metadata(&path).is_ok_and(|found| !found.is_file()) {
+            fs::remove_file(&path)?;
+        }
+        fs::write(path, format!("{commit}\n"))
+    }
+
+    /// A `HEAD` that git would not read makes the folder no repository to it.
+    fn mend_head(&self) -> io::Result<()> {
+        let path = self.git.join("HEAD");
+        let head = fs::read_to_string(&path).unwrap_or_default();
+        let head = head.trim_end();
+        if head.starts_with("ref: refs/heads/") || references::is_object(head) {
+            return Ok(());
+        }
+        remove_tree(&path, &|| true)?;
+        fs::write(path, UNBORN)
+    }
+}
+
+fn is_repository(git: &Path) -> bool {
+    let folder = |path: &Path| fs::symlink_metadata(path).is_ok_and(|found| found.is_dir());
+    folder(git) && folder(&git.join("objects")) && folder(&git.join("refs"))
+}
+
+/// Removes from a `.git` folder, and those of submodules in it, what steers or
+/// stops git: locks, hooks, configuration, attributes.
+fn tidy(git: &Path) -> io::Result<()> {
+    const FILES: [&str; 8] = [
+        "index.lock",
+        "shallow.lock",
+        "HEAD.lock",
+        "config.lock",
+        "packed-refs.lock",
+        "config",
+        "config.worktree",
+        "commondir",
+    ];
+    for name in FILES {
+        remove_tree(&git.join(name), &|| true)?;
+    }
+    for name in ["hooks", "info"] {
+        remove_tree(&git.join(name), &|| true)?;
+    }
+    below(
+        &git.join("refs"),
+        &mut |path| match path.extension().is_some_and(|end| end == "lock") {
+            true => fs::remove_file(path),
+            false => Ok(()),
+        },
+    )?;
+    below(
+        &git.join("modules"),
+        &mut |path| match path.file_name().and_then(|name| name.to_str()) {
+            Some("index.lock" | "shallow.lock" | "HEAD.lock" | "config.lock" | "post-checkout") => {
+                fs::remove_file(path)
+            }
+            _ => Ok(()),
+        },
+    )
+}
+
+/// Calls `act` with every file below `folder`.
+fn below(folder: &Path, act: &mut dyn FnMut(&Path) -> io::Result<()>) -> io::Result<()> {
+    let mut open = vec![folder.to_owned()];
+    while let Some(folder) = open.pop() {
+        let entries = match fs::read_dir(&folder) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            Err(error) => return Err(error),
+        };
+        for entry in entries {
+            let entry = entry?;
+            if entry.file_type()?.is_dir() {
+                open.push(entry.path());
+            } else {
+                act(&entry.path())?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn gone(result: io::Result<()>) -> io::Result<()> {
+    match result {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
