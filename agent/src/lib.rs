@@ -1,4 +1,10 @@
 //! The agent: runs leased jobs on a build host.
+//!
+//! [`run`] holds the stream to the coordinator (`link`) and runs a job for each
+//! lease: [`job`] decides the stages of one job and carries them out, with the
+//! [`executor`] for what the user wrote, [`source`] for its files, [`artifact`]
+//! for what goes in and out, and [`log`](mod@log) for all it prints, masked. It
+//! knows nothing of pipelines: a lease holds all that a job needs.
 
 pub mod artifact;
 pub mod bulk;
@@ -7,6 +13,7 @@ pub mod executor;
 pub mod expand;
 pub mod glob;
 pub mod job;
+mod link;
 pub mod log;
 pub mod script;
 mod settings;
@@ -14,4 +21,5 @@ pub mod source;
 #[cfg(test)]
 mod vectors;
 
+pub use link::{Error, run};
 pub use settings::{Settings, Shell};

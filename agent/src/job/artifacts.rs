@@ -64,7 +64,7 @@ impl<X: Executor, B: Bulk, S: Sink + Send> Running<'_, X, B, S> {
 
     async fn retry_download(&mut self, from: &Dependency, to: &Path) -> Result<(), Failure> {
         let Running { bulk, console, reins, .. } = self;
-        let tries = try_often(console, |_| bulk.download(from.job, to));
+        let tries = try_often(console, || bulk.download(from.job, to));
         reins.unless_pulled(tries).await?
     }
 
@@ -127,7 +127,7 @@ impl<X: Executor, B: Bulk, S: Sink + Send> Running<'_, X, B, S> {
         let kind = &artifact.kind;
         let job = self.job.spec.id;
         let Running { bulk, console, reins, .. } = self;
-        let tries = try_often(console, |_| bulk.upload(&path, header.clone()));
+        let tries = try_often(console, || bulk.upload(&path, header.clone()));
         reins.unless_pulled(tries).await??;
         self.console.plain(format!(
             "Uploading artifacts as \"{kind}\" to coordinator... 201 Created id={job} size={}",
@@ -159,7 +159,7 @@ impl<X: Executor, B: Bulk, S: Sink + Send> Running<'_, X, B, S> {
 /// gitlab-runner, what the coordinator refuses fails the job like a script.
 async fn try_often<S: Sink, F>(
     console: &mut super::console::Console<S>,
-    mut attempt: impl FnMut(u32) -> F,
+    mut attempt: impl FnMut() -> F,
 ) -> Result<(), Failure>
 where
     F: Future<Output = Result<(), bulk::Error>>,
@@ -167,7 +167,7 @@ where
     let mut tried = 0;
     loop {
         tried += 1;
-        let Err(error) = attempt(tried).await else { return Ok(()) };
+        let Err(error) = attempt().await else { return Ok(()) };
         if tried >= error.tries() {
             console.plain(format!("FATAL: {error}"));
             return Err(Failure::Exit(1));

@@ -130,11 +130,6 @@ impl Reins {
         self.failure = Some(part);
         Some(Force::Gracefully)
     }
-
-    /// Whether the job's owner wants it to end at once.
-    pub(super) fn is_aborted(&self) -> bool {
-        *self.control.borrow() == Control::Abort
-    }
 }
 
 impl Stop for Reins {

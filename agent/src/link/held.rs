@@ -82,7 +82,7 @@ impl Held {
         // Jobs that ended leave their handles here until the next one comes.
         while self.jobs.try_join_next().is_some() {}
         self.retired.retain(|lease| lease.finished.borrow().is_none());
-        let (writer, spool) =
+        let (mut writer, spool) =
             spool::create(&self.settings.state_dir.join("leases").join(fence.to_string()))?;
         let (control, controlled) = watch::channel(Control::Run);
         let (done, finished) = watch::channel(None);
@@ -108,7 +108,7 @@ impl Held {
         };
         let bulk = GrpcBulk::new(self.channel.clone(), fence);
         self.jobs.spawn(async move {
-            let finished = job::run(job, bulk, writer, controlled).await;
+            let finished = job::run(job, bulk, move |data: &[u8]| writer.write(data), controlled).await;
             done.send_replace(Some(finished));
         });
         self.leases.insert(fence, lease);

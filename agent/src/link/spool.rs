@@ -29,31 +29,38 @@ pub(super) fn create(folder: &Path) -> io::Result<(Writer, Reader)> {
     let path = folder.join("log");
     let file = Arc::new(File::options().create(true).truncate(true).read(true).write(true).open(&path)?);
     let (extent, grown) = watch::channel(Extent::default());
-    let writer = Writer { file: Arc::clone(&file), hasher: crc32fast::Hasher::new(), extent };
+    let writer = Writer { file: Arc::clone(&file), failed: false, hasher: crc32fast::Hasher::new(), extent };
     Ok((writer, Reader { file, grown, folder: folder.to_owned() }))
 }
 
 /// Where the job's masked log goes.
+///
+/// A job must not fail because its log cannot be kept: after the first error
+/// the log ends where it is, and the agent's own log says so.
 pub(super) struct Writer {
     file: Arc<File>,
+    failed: bool,
     hasher: crc32fast::Hasher,
     extent: watch::Sender<Extent>,
 }
 
 impl Writer {
     /// Adds to the log; readers see it at once.
-    ///
-    /// # Errors
-    /// The file cannot be written.
-    pub(super) fn write(&mut self, data: &[u8]) -> io::Result<()> {
-        (&*self.file).write_all(data)?;
+    pub(super) fn write(&mut self, data: &[u8]) {
+        if self.failed {
+            return;
+        }
+        if let Err(error) = (&*self.file).write_all(data) {
+            tracing::error!(%error, "a job's log cannot be written; the rest of it is lost");
+            self.failed = true;
+            return;
+        }
         self.hasher.update(data);
         let crc32 = self.hasher.clone().finalize();
         self.extent.send_modify(|extent| {
             extent.size += data.len() as u64;
             extent.crc32 = crc32;
         });
-        Ok(())
     }
 }
 
@@ -113,12 +120,12 @@ mod tests {
     async fn reader_gets_every_byte_in_pieces_and_then_the_end() {
         let dir = tempfile::tempdir().unwrap();
         let (mut writer, mut reader) = create(&dir.path().join("1")).unwrap();
-        writer.write(b"hello ").unwrap();
-        writer.write(b"world").unwrap();
+        writer.write(b"hello ");
+        writer.write(b"world");
         assert_eq!(reader.next(0, 4).await.unwrap(), Some(Bytes::from_static(b"hell")));
         assert_eq!(reader.next(4, 100).await.unwrap(), Some(Bytes::from_static(b"o world")));
         let (next, ()) = tokio::join!(reader.next(11, 100), async {
-            writer.write(b"!").unwrap();
+            writer.write(b"!");
             drop(writer);
         });
         assert_eq!(next.unwrap(), Some(Bytes::from_static(b"!")));
