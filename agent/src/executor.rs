@@ -12,8 +12,6 @@ mod shell;
 use std::future::Future;
 use std::io;
 
-use fleet_model::Fence;
-
 pub use command::Command;
 pub use shell::Shell;
 
@@ -25,14 +23,11 @@ pub trait Executor: Sync {
     /// `shell` or `docker`, as the log shows it.
     fn name(&self) -> &'static str;
 
-    /// Makes the environment of one lease.
+    /// Makes the environment of one job.
     ///
     /// # Errors
     /// [`Error`], with nothing left behind.
-    fn prepare(
-        &self,
-        lease: Fence,
-    ) -> impl Future<Output = Result<Self::Environment, Error>> + Send;
+    fn prepare(&self) -> impl Future<Output = Result<Self::Environment, Error>> + Send;
 }
 
 /// Where the programs of one job run, one at a time.

@@ -258,5 +258,3 @@ fn in_path<'a>(what: &'static str, path: &'a Path) -> impl FnOnce(io::Error) -> 
     }
 }
 
-#[cfg(test)]
-mod tests;

@@ -1,2 +1,7 @@
-//! Placeholder.
-fn main() {}
+//! fleetctl: runs pipelines here and now, and shows what they are.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    fleetctl::run(std::env::args_os())
+}

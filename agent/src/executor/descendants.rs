@@ -1,4 +1,5 @@
-//! All processes of one lease, also those that left their process group.
+//! All processes that one program started, also those that left its process
+//! group.
 
 mod cgroup;
 mod cookie;
@@ -6,7 +7,6 @@ mod cookie;
 use std::ffi::OsString;
 use std::time::Duration;
 
-use fleet_model::Fence;
 use tokio::time::{Instant, sleep};
 
 use super::Error;
@@ -16,53 +16,60 @@ use cookie::Cookie;
 /// How long killed processes may take to go.
 pub(super) const GONE_WITHIN: Duration = Duration::from_secs(10);
 
-/// The processes that a lease's programs started.
+/// How surely everything a program starts is found again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Hold {
+    /// In a cgroup where the agent may make one, else by their environment.
+    Best,
+    /// By their environment.
+    #[cfg(test)]
+    Cookie,
+    /// Only its process group: enough for tools of the agent's own.
+    Group,
+}
+
+/// The processes a program started.
 ///
 /// A cgroup holds them where the agent may make one: nothing gets out of it,
 /// and one write kills all. Elsewhere they are known by a variable in their
-/// environment that is unique to the lease, which a process would have to
+/// environment that no other program's have, which a process would have to
 /// clear, besides leaving its group, to get away.
 #[derive(Debug)]
 pub(super) struct Descendants {
     cgroup: Option<Cgroup>,
-    cookie: Cookie,
+    cookie: Option<Cookie>,
 }
 
 impl Descendants {
-    pub(super) fn of(lease: Fence) -> Descendants {
-        let cookie = Cookie::new(lease);
-        Descendants {
-            cgroup: Cgroup::create(cookie.id()),
-            cookie,
+    /// Of a program that is yet to be started.
+    pub(super) fn new(hold: Hold) -> Descendants {
+        if hold == Hold::Group {
+            return Descendants { cgroup: None, cookie: None };
         }
+        let cookie = Cookie::new();
+        let cgroup = if hold == Hold::Best { Cgroup::create(cookie.id()) } else { None };
+        Descendants { cgroup, cookie: Some(cookie) }
     }
 
-    /// The same without a cgroup, as on hosts that have none to give.
-    #[cfg(test)]
-    pub(super) fn without_cgroup(lease: Fence) -> Descendants {
-        Descendants {
-            cgroup: None,
-            cookie: Cookie::new(lease),
-        }
+    /// What the program must have in its environment.
+    pub(super) fn variable(&self) -> Option<(&'static str, OsString)> {
+        self.cookie.as_ref().map(Cookie::variable)
     }
 
-    /// What every program of the lease must have in its environment.
-    pub(super) fn variable(&self) -> (&'static str, OsString) {
-        self.cookie.variable()
-    }
-
-    /// Takes in a process that has started nothing yet.
+    /// Takes in the program, which has started nothing yet.
     ///
-    /// A cgroup that may not be entered is given up: what the process starts is
-    /// then found by its environment.
+    /// Blocking: moving a process between cgroups waits for all processors of
+    /// an idle host, several milliseconds. A cgroup that may not be entered is
+    /// given up: what the program starts is then found by its environment.
     pub(super) fn adopt(&mut self, pid: u32) {
-        if self
-            .cgroup
-            .as_ref()
-            .is_some_and(|cgroup| !cgroup.adopt(pid))
-        {
+        if self.cgroup.as_ref().is_some_and(|cgroup| !cgroup.adopt(pid)) {
             self.cgroup = None;
         }
+    }
+
+    /// Whether [`Descendants::adopt`] has anything to do.
+    pub(super) fn adopts(&self) -> bool {
+        self.cgroup.is_some()
     }
 
     /// Kills every one of them and returns when they are gone.
@@ -84,9 +91,10 @@ impl Descendants {
 
     /// Sends `SIGKILL` to all that are there and names one of them.
     fn kill_once(&self) -> Option<i32> {
-        match &self.cgroup {
-            Some(cgroup) => cgroup.kill(),
-            None => self.cookie.kill(),
+        match (&self.cgroup, &self.cookie) {
+            (Some(cgroup), _) => cgroup.kill(),
+            (None, Some(cookie)) => cookie.kill(),
+            (None, None) => None,
         }
     }
 }

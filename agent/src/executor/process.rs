@@ -12,9 +12,10 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::unix::pipe;
 use tokio::process::{Child, ChildStdin};
+use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::descendants::{Descendants, GONE_WITHIN};
+use super::descendants::{Descendants, GONE_WITHIN, Hold};
 use super::{Command, Ended, Error, Force, Output, Stop};
 
 /// How long output is awaited that was written by processes that are gone now.
@@ -30,58 +31,81 @@ pub(super) struct Patience {
     pub(super) output_held: Duration,
 }
 
-/// Runs `command` with `input` on its standard input.
-///
-/// It is the leader of a process group, which gets `SIGTERM` when it is to stop
-/// gracefully. After its exit, processes that still hold its output have a
-/// while; then all that is left of it is killed.
-pub(super) async fn run<S: Stop>(
-    command: &Command,
-    input: &[u8],
-    descendants: &mut Descendants,
-    patience: Patience,
-    output: Output<'_>,
-    stop: &mut S,
-) -> Result<Ended, Error> {
-    let start = |source| Error::Start {
-        program: command.name(),
-        source,
-    };
-    let (reader, writer) = io::pipe().map_err(start)?;
-    let output_pipe = pipe::Receiver::from_owned_fd(OwnedFd::from(reader)).map_err(start)?;
-    let mut child = spawn(command, descendants, writer).map_err(start)?;
-    let stdin = child.stdin.take();
-    let group = Group::of(&child);
-    if let Some(pid) = child.id() {
-        descendants.adopt(pid);
+/// A program that runs and waits for its standard input.
+#[derive(Debug)]
+pub(super) struct Process {
+    name: String,
+    child: Child,
+    stdin: Option<ChildStdin>,
+    output: pipe::Receiver,
+    group: Group,
+    descendants: Descendants,
+}
+
+impl Process {
+    /// Starts `command` as the leader of a process group.
+    pub(super) async fn start(command: &Command, hold: Hold) -> Result<Process, Error> {
+        let name = command.name();
+        let failed = |source| Error::Start { program: command.name(), source };
+        let mut descendants = Descendants::new(hold);
+        let (reader, writer) = io::pipe().map_err(failed)?;
+        let output = pipe::Receiver::from_owned_fd(OwnedFd::from(reader)).map_err(failed)?;
+        let mut child = spawn(command, &descendants, writer).map_err(failed)?;
+        let stdin = child.stdin.take();
+        let group = Group::of(&child);
+        if let Some(pid) = child.id().filter(|_| descendants.adopts()) {
+            let adopted = spawn_blocking(move || {
+                descendants.adopt(pid);
+                descendants
+            });
+            descendants = adopted.await.map_err(|error| failed(error.into()))?;
+        }
+        Ok(Process { name, child, stdin, output, group, descendants })
     }
-    let mut copying = pin!(copy(output_pipe, output));
-    let watched = watch(
-        &mut child,
-        stdin,
-        input,
-        &group,
-        patience,
-        copying.as_mut(),
-        stop,
-    )
-    .await;
-    drop(group);
-    descendants.kill().await?;
-    let Watched {
-        status,
-        stopped,
-        output,
-    } = watched?;
-    if output == OutputState::Open {
-        // Whoever holds it now is no process of this job.
-        let _held_elsewhere = timeout(LAST_OUTPUT, copying).await;
+
+    #[cfg(test)]
+    pub(super) fn id(&self) -> Option<u32> {
+        self.child.id()
     }
-    Ok(match (stopped, status.code(), status.signal()) {
-        (true, ..) => Ended::Stopped,
-        (false, Some(code), _) => Ended::Exited(code),
-        (false, None, signal) => Ended::Killed(signal.unwrap_or_default()),
-    })
+
+    /// Whether it still waits.
+    pub(super) fn is_running(&mut self) -> bool {
+        matches!(self.child.try_wait(), Ok(None))
+    }
+
+    /// Gives it `input` and returns when it has ended and nothing it started is
+    /// left.
+    ///
+    /// Its group gets `SIGTERM` when it is to stop gracefully. After its exit,
+    /// processes that still hold its output have a while; then all that is left
+    /// of it is killed.
+    pub(super) async fn finish<S: Stop>(
+        self,
+        input: &[u8],
+        patience: Patience,
+        output: Output<'_>,
+        stop: &mut S,
+    ) -> Result<Ended, Error> {
+        let Process { name, mut child, stdin, output: from, group, descendants } = self;
+        let mut copying = pin!(copy(from, output));
+        let feeding = feed(stdin, input);
+        let watched = watch(&mut child, feeding, &group, patience, copying.as_mut(), stop).await;
+        drop(group);
+        descendants.kill().await?;
+        let Watched { status, stopped, output } = watched.map_err(|broken| match broken {
+            Broken::Pipe(source) => Error::Run { program: name, source },
+            Broken::Dormant { pid } => Error::Dormant { pid },
+        })?;
+        if output == OutputState::Open {
+            // Whoever holds it now is no process of this job.
+            let _held_elsewhere = timeout(LAST_OUTPUT, copying).await;
+        }
+        Ok(match (stopped, status.code(), status.signal()) {
+            (true, ..) => Ended::Stopped,
+            (false, Some(code), _) => Ended::Exited(code),
+            (false, None, signal) => Ended::Killed(signal.unwrap_or_default()),
+        })
+    }
 }
 
 fn spawn(
@@ -93,11 +117,10 @@ fn spawn(
     for (name, _) in std::env::vars_os().filter(|(name, _)| (command.hidden)(name)) {
         child.env_remove(name);
     }
-    let (cookie, value) = descendants.variable();
     child
         .args(&command.arguments)
         .envs(command.variables.iter().map(|(key, value)| (key, value)))
-        .env(cookie, value)
+        .envs(descendants.variable())
         .current_dir(&command.cwd)
         .stdin(Stdio::piped())
         .stdout(output.try_clone()?)
@@ -107,6 +130,12 @@ fn spawn(
         .spawn()
     // The agent's own copies of the pipe's end go with `child`: from here on
     // the pipe ends when the last process that writes to it does.
+}
+
+/// Why a program could not be watched to its end.
+enum Broken {
+    Pipe(io::Error),
+    Dormant { pid: i32 },
 }
 
 struct Watched {
@@ -125,18 +154,13 @@ enum OutputState {
 /// has been held open for too long, and stops it when told to.
 async fn watch<S: Stop>(
     child: &mut Child,
-    stdin: Option<ChildStdin>,
-    input: &[u8],
+    feeding: impl Future<Output = ()>,
     group: &Group,
     patience: Patience,
     mut copying: std::pin::Pin<&mut impl Future<Output = io::Result<()>>>,
     stop: &mut S,
-) -> Result<Watched, Error> {
-    let broken = |source| Error::Run {
-        program: "a program of the job".to_owned(),
-        source,
-    };
-    let mut feeding = pin!(feed(stdin, input));
+) -> Result<Watched, Broken> {
+    let mut feeding = pin!(feeding);
     let mut fed = false;
     let mut output = OutputState::Open;
     let mut status = None;
@@ -155,11 +179,11 @@ async fn watch<S: Stop>(
         }
         tokio::select! {
             ended = copying.as_mut(), if output == OutputState::Open => {
-                ended.map_err(broken)?;
+                ended.map_err(Broken::Pipe)?;
                 output = OutputState::Ended;
             }
             exited = child.wait(), if status.is_none() => {
-                status = Some(exited.map_err(broken)?);
+                status = Some(exited.map_err(Broken::Pipe)?);
                 limit = limit.kill_after(patience.output_held);
             }
             () = feeding.as_mut(), if !fed => fed = true,
@@ -176,7 +200,7 @@ async fn watch<S: Stop>(
             }
             () = limit.reached() => {
                 if matches!(limit, Limit::Gone(_)) {
-                    return Err(Error::Dormant { pid: group.leader() });
+                    return Err(Broken::Dormant { pid: group.leader() });
                 }
                 group.signal(Signal::KILL);
                 limit = Limit::Gone(Instant::now() + GONE_WITHIN);
@@ -199,7 +223,9 @@ enum Limit {
 impl Limit {
     /// The earlier of this and a kill after `wait`.
     fn kill_after(self, wait: Duration) -> Limit {
-        let at = Instant::now() + wait;
+        // Longer than any job; and no clock overflows.
+        const YEAR: Duration = Duration::from_secs(365 * 86_400);
+        let at = Instant::now() + wait.min(YEAR);
         match self {
             Limit::None => Limit::Kill(at),
             Limit::Kill(before) => Limit::Kill(before.min(at)),
@@ -235,6 +261,7 @@ async fn copy(mut from: pipe::Receiver, to: Output<'_>) -> io::Result<()> {
 
 /// A process group; killed when dropped, so that an abandoned future leaves
 /// nothing running.
+#[derive(Debug)]
 struct Group(Option<Pid>);
 
 impl Group {

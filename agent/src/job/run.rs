@@ -297,7 +297,7 @@ impl<X: Executor, B: Bulk, S: Sink + Send> Running<'_, X, B, S> {
         let mut tried = 0;
         loop {
             tried += 1;
-            let prepared = self.executor.prepare(self.job.fence);
+            let prepared = self.executor.prepare();
             match self.reins.unless_pulled(prepared).await? {
                 Ok(environment) => {
                     self.environment = Some(environment);

@@ -2,7 +2,9 @@
 
 mod artifacts;
 mod ends;
+mod perf;
 mod scripts;
 mod sources;
 mod stub;
+mod web;
 mod world;

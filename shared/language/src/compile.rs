@@ -4,7 +4,7 @@
 use fleet_model::{Plan, Variable};
 
 use crate::{
-    Changes, Context, Diagnostic, FileId, Files, Node, Severity, Sources, Value,
+    Changes, Context, Diagnostic, FileId, Files, Node, Severity, Sources, Span, Value,
     config::{self, Config},
     evaluate::{self, LeftOut},
     resolve::{self, Budget, Includes},
@@ -31,7 +31,9 @@ impl Compiled {
     /// Whether any diagnostic is an error.
     #[must_use]
     pub fn has_errors(&self) -> bool {
-        self.diagnostics.iter().any(|it| it.severity == Severity::Error)
+        self.diagnostics
+            .iter()
+            .any(|it| it.severity == Severity::Error)
     }
 }
 
@@ -69,8 +71,13 @@ pub(crate) fn check(
     let root = sources.add(path, text);
     let (resolved, config, mut diagnostics) = passes(&mut sources, root, context, files);
     sort(&mut diagnostics);
-    let compiled =
-        Compiled { sources, plan: None, left_out: Vec::new(), resolved, diagnostics };
+    let compiled = Compiled {
+        sources,
+        plan: None,
+        left_out: Vec::new(),
+        resolved,
+        diagnostics,
+    };
     (compiled, config)
 }
 
@@ -81,15 +88,34 @@ fn passes(
     context: Option<&Context>,
     files: &dyn Files,
 ) -> (Option<Node>, Option<Config>, Vec<Diagnostic>) {
-    if sources.get(root).is_none_or(|file| file.text.trim().is_empty()) {
+    if sources
+        .get(root)
+        .is_none_or(|file| file.text.trim().is_empty())
+    {
         let message = "Please provide content of .gitlab-ci.yml";
-        return (None, None, vec![Diagnostic::error("no-content", message, None)]);
+        let start = Span {
+            file: root,
+            start: 0,
+            end: 0,
+        };
+        let blank = Diagnostic::error("no-content", message, Some(start));
+        return (None, None, vec![blank]);
     }
     let variables = context.map(variables).unwrap_or_default();
     let changes = context.map_or(&Changes::Unknown, |context| &context.changes);
-    let includes = Includes { files, variables: &variables, changes };
+    let includes = Includes {
+        files,
+        variables: &variables,
+        changes,
+    };
     let (tree, mut all) = resolve::load(sources, root, includes);
-    let Some(Node { span, value: Value::Map(map) }) = tree else { return (None, None, all) };
+    let Some(Node {
+        span,
+        value: Value::Map(map),
+    }) = tree
+    else {
+        return (None, None, all);
+    };
 
     let mut budget = Budget::new(&map);
     let (map, found) = resolve::extends(map, &mut budget);
@@ -109,7 +135,10 @@ fn passes(
     if all.iter().any(|it| it.severity == Severity::Error) {
         return (None, None, all);
     }
-    let resolved = Node { span, value: Value::Map(resolve::apply_defaults(map)) };
+    let resolved = Node {
+        span,
+        value: Value::Map(resolve::apply_defaults(map)),
+    };
     (Some(resolved), config, all)
 }
 

@@ -5,21 +5,41 @@
 //! folders, none included; braces are alternatives and may nest; the whole path
 //! must match.
 
-/// Bytes that the alternatives of one glob may take to expand; those beyond are
-/// not looked at.
+/// What one glob's braces may expand to, in bytes and in alternatives; those
+/// beyond are not looked at.
 const MAX_EXPANDED_BYTES: usize = 1 << 20;
+const MAX_ALTERNATIVES: usize = 1000;
 
 /// A glob, its braces expanded.
 #[derive(Clone, Debug)]
 pub struct Glob {
-    alternatives: Vec<Vec<Segment>>,
+    alternatives: Vec<Sequence<Segment>>,
+}
+
+/// What is compared one by one, with some elements that stand for any run.
+#[derive(Clone, Debug)]
+struct Sequence<E> {
+    elements: Vec<E>,
+    /// How many elements stand for one each: no shorter text matches.
+    least: usize,
+}
+
+trait Element {
+    /// Stands for any number, none included.
+    fn is_run(&self) -> bool;
 }
 
 #[derive(Clone, Debug)]
 enum Segment {
     /// `**/`
     AnyFolders,
-    Name(Vec<Piece>),
+    Name(Sequence<Piece>),
+}
+
+impl Element for Segment {
+    fn is_run(&self) -> bool {
+        matches!(self, Segment::AnyFolders)
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -30,6 +50,12 @@ enum Piece {
     /// `*`
     Run,
     Class(Class),
+}
+
+impl Element for Piece {
+    fn is_run(&self) -> bool {
+        matches!(self, Piece::Run)
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -49,18 +75,16 @@ impl Glob {
         Glob { alternatives }
     }
 
-    /// Whether the whole path matches. Takes time linear in the product of both
-    /// lengths, whatever the glob.
+    /// Whether the whole path matches. Takes time linear in the square of the
+    /// path's length, whatever the glob, for each alternative.
     #[must_use]
     pub fn is_match(&self, path: &str) -> bool {
         let names: Vec<Vec<char>> = path.split('/').map(|name| name.chars().collect()).collect();
         self.alternatives.iter().any(|segments| {
-            wildcard(
-                segments,
-                &names,
-                |segment| matches!(segment, Segment::AnyFolders),
-                |segment, name| matches!(segment, Segment::Name(pieces) if name_matches(pieces, name)),
-            )
+            segments.matches(&names, |segment, name| match segment {
+                Segment::AnyFolders => false,
+                Segment::Name(pieces) => pieces.matches(name, |piece, &c| piece.is(c)),
+            })
         })
     }
 }
@@ -71,50 +95,55 @@ pub fn has_wildcards(text: &str) -> bool {
     text.contains(['*', '?', '[', '{'])
 }
 
-fn name_matches(pieces: &[Piece], name: &[char]) -> bool {
-    wildcard(
-        pieces,
-        name,
-        |piece| matches!(piece, Piece::Run),
-        |piece, &c| match piece {
+impl<E: Element> Sequence<E> {
+    /// Without the runs that only repeat the one before them.
+    fn new(mut elements: Vec<E>) -> Sequence<E> {
+        elements.dedup_by(|next, last| next.is_run() && last.is_run());
+        let least = elements.iter().filter(|element| !element.is_run()).count();
+        Sequence { elements, least }
+    }
+
+    /// On a mismatch only the last run need take one more: what an earlier one
+    /// could give is no better.
+    fn matches<T>(&self, text: &[T], one: impl Fn(&E, &T) -> bool) -> bool {
+        if text.len() < self.least {
+            return false;
+        }
+        let (mut at, mut read) = (0, 0);
+        let mut retry: Option<(usize, usize)> = None;
+        while read < text.len() {
+            match self.elements.get(at) {
+                Some(element) if element.is_run() => {
+                    at += 1;
+                    retry = Some((at, read));
+                }
+                Some(element) if one(element, &text[read]) => {
+                    at += 1;
+                    read += 1;
+                }
+                _ => {
+                    let Some((next, taken)) = retry else {
+                        return false;
+                    };
+                    retry = Some((next, taken + 1));
+                    at = next;
+                    read = taken + 1;
+                }
+            }
+        }
+        self.elements[at..].iter().all(E::is_run)
+    }
+}
+
+impl Piece {
+    fn is(&self, c: char) -> bool {
+        match self {
             Piece::Char(own) => *own == c,
             Piece::Any => true,
             Piece::Run => false,
             Piece::Class(class) => class.contains(c),
-        },
-    )
-}
-
-/// Matches a sequence against a pattern in which some elements stand for any
-/// run. On a mismatch only the last such element need take one more: what an
-/// earlier one could give is no better.
-fn wildcard<P, T>(
-    pattern: &[P],
-    text: &[T],
-    is_run: impl Fn(&P) -> bool,
-    matches: impl Fn(&P, &T) -> bool,
-) -> bool {
-    let (mut at, mut read) = (0, 0);
-    let mut retry: Option<(usize, usize)> = None;
-    while read < text.len() {
-        if pattern.get(at).is_some_and(&is_run) {
-            retry = Some((at + 1, read));
-            at += 1;
-        } else if pattern
-            .get(at)
-            .is_some_and(|piece| matches(piece, &text[read]))
-        {
-            at += 1;
-            read += 1;
-        } else if let Some((next, taken)) = retry {
-            retry = Some((next, taken + 1));
-            at = next;
-            read = taken + 1;
-        } else {
-            return false;
         }
     }
-    pattern[at..].iter().all(is_run)
 }
 
 impl Class {
@@ -126,14 +155,12 @@ impl Class {
     }
 }
 
-fn segments(glob: &str) -> Vec<Segment> {
-    let mut segments: Vec<Segment> = Vec::new();
+fn segments(glob: &str) -> Sequence<Segment> {
+    let mut segments = Vec::new();
     let mut rest = glob;
     loop {
         if let Some(behind) = rest.strip_prefix("**/") {
-            if !matches!(segments.last(), Some(Segment::AnyFolders)) {
-                segments.push(Segment::AnyFolders);
-            }
+            segments.push(Segment::AnyFolders);
             rest = behind;
             continue;
         }
@@ -141,20 +168,19 @@ fn segments(glob: &str) -> Vec<Segment> {
         segments.push(Segment::Name(pieces));
         match behind {
             Some(behind) => rest = behind,
-            None => return segments,
+            None => return Sequence::new(segments),
         }
     }
 }
 
 /// The pieces up to the next slash, and what is behind it.
-fn name(glob: &str) -> (Vec<Piece>, Option<&str>) {
+fn name(glob: &str) -> (Sequence<Piece>, Option<&str>) {
     let mut pieces = Vec::new();
     let mut rest = glob;
     while let Some(c) = rest.chars().next() {
         rest = &rest[c.len_utf8()..];
         let piece = match c {
-            '/' => return (pieces, Some(rest)),
-            '*' if matches!(pieces.last(), Some(Piece::Run)) => continue,
+            '/' => return (Sequence::new(pieces), Some(rest)),
             '*' => Piece::Run,
             '?' => Piece::Any,
             '[' => {
@@ -175,7 +201,7 @@ fn name(glob: &str) -> (Vec<Piece>, Option<&str>) {
         };
         pieces.push(piece);
     }
-    (pieces, None)
+    (Sequence::new(pieces), None)
 }
 
 /// A class behind its bracket; one that is not closed matches nothing.
@@ -229,7 +255,8 @@ fn expand_braces(text: &str) -> Vec<String> {
     let mut bytes = 0;
     while let Some(text) = open.pop() {
         match first_braces(&text) {
-            Braces::None => done.push(text),
+            Braces::None if done.len() < MAX_ALTERNATIVES => done.push(text),
+            Braces::None => return done,
             Braces::Unclosed => {}
             Braces::Found {
                 before,

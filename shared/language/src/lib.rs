@@ -28,8 +28,8 @@ pub mod render;
 mod resolve;
 pub mod suggest;
 mod tree;
-pub mod yaml;
 pub mod variables;
+pub mod yaml;
 
 pub use compile::{Compiled, compile, lint};
 pub use context::{Changes, Commit, Context, Files, PipelineSource, Project, Ref, RefKind, User};

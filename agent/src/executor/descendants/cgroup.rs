@@ -1,8 +1,10 @@
-//! A cgroup (version 2) for the processes of one lease.
+//! A cgroup (version 2) for the processes of one program.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
+use std::thread;
+use std::time::Duration;
 
 /// A cgroup that is removed when dropped, as far as it is empty then.
 #[derive(Debug)]
@@ -49,8 +51,16 @@ impl Cgroup {
 }
 
 impl Drop for Cgroup {
+    /// Waits a little where something in it is only just dying, which happens
+    /// when a job was abandoned rather than ended.
     fn drop(&mut self) {
-        remove(&self.path);
+        for _ in 0..20 {
+            remove(&self.path);
+            if !self.path.exists() {
+                return;
+            }
+            thread::sleep(Duration::from_micros(500));
+        }
     }
 }
 
@@ -72,9 +82,20 @@ fn own() -> Option<&'static Path> {
     OWN.get_or_init(|| {
         let mounts = fs::read_to_string("/proc/self/mountinfo").ok()?;
         let membership = fs::read_to_string("/proc/self/cgroup").ok()?;
-        folder(&mounts, &membership)
+        let own = folder(&mounts, &membership)?;
+        sweep(&own);
+        Some(own)
     })
     .as_deref()
+}
+
+/// Removes what agents left that were killed. A cgroup with a process in it
+/// cannot be removed: what is in use stays.
+fn sweep(own: &Path) {
+    let entries = fs::read_dir(own).into_iter().flatten().flatten();
+    for entry in entries.filter(|entry| entry.file_name().as_encoded_bytes().starts_with(b"fleet-")) {
+        let _in_use = fs::remove_dir(entry.path());
+    }
 }
 
 /// Where the cgroup named in `membership` (`/proc/self/cgroup`) lies, by the

@@ -1,30 +1,27 @@
-//! Processes of one lease, known by a variable in their environment.
+//! Processes of one program, known by a variable in their environment.
 
 use std::env;
 use std::ffi::OsString;
 use std::fs;
 use std::hash::{BuildHasher, RandomState};
 
-use fleet_model::Fence;
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
-const VARIABLE: &str = "FLEET_LEASE";
+const VARIABLE: &str = "FLEET_COOKIE";
 
-/// A text that stands in the environment of a lease's processes and of no
-/// other's.
+/// A text that stands in the environment of a program's processes and of no
+/// others.
 #[derive(Debug)]
 pub(super) struct Cookie {
     id: String,
 }
 
 impl Cookie {
-    pub(super) fn new(lease: Fence) -> Cookie {
-        // Two agents may count their leases alike: the number alone is not unique.
-        let random = RandomState::new().hash_one(lease);
-        Cookie {
-            id: format!("{lease}-{random:016x}"),
-        }
+    pub(super) fn new() -> Cookie {
+        // Unique on this host is all it has to be.
+        let random = RandomState::new().hash_one(std::process::id());
+        Cookie { id: format!("{}-{random:016x}", std::process::id()) }
     }
 
     pub(super) fn id(&self) -> &str {
@@ -94,18 +91,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn two_cookies_of_one_lease_number_differ() {
-        assert_ne!(Cookie::new(Fence(1)).id(), Cookie::new(Fence(1)).id());
+    fn two_cookies_differ() {
+        assert_ne!(Cookie::new().id(), Cookie::new().id());
     }
 
     #[test]
     fn a_cookie_is_found_among_those_of_outer_jobs() {
-        let cookie = Cookie::new(Fence(7));
+        let cookie = Cookie::new();
         let (name, value) = cookie.variable();
         let mut entry = format!("{name}=1-00:").into_bytes();
         entry.extend_from_slice(value.as_bytes());
         assert!(cookie.is_in(&entry));
-        assert!(!cookie.is_in(b"FLEET_LEASE=1-00"));
+        assert!(!cookie.is_in(b"FLEET_COOKIE=1-00"));
         assert!(!cookie.is_in(format!("X={}", cookie.id()).as_bytes()));
     }
 }

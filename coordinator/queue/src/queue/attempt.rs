@@ -1,5 +1,7 @@
 //! Attempts: how they start, and all the ways they end.
 
+use std::time::Duration;
+
 use fleet_model::{AgentName, FailureReason, Fence, JobId, JobState, OnJobFailure, Outcome};
 
 use super::{Place, Queue};
@@ -97,7 +99,11 @@ impl Queue {
     /// said so, the attempt ends without it; one that is away may still bring a
     /// result, and has its own deadline.
     pub(super) fn lease_overdue(&mut self, fence: Fence) {
-        let later = self.now + self.config.server_timeout_margin;
+        let later = self.now
+            + self
+                .config
+                .server_timeout_margin
+                .max(Duration::from_secs(1));
         let Some(lease) = self.leases.get_mut(fence) else {
             return;
         };

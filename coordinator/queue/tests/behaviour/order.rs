@@ -7,9 +7,9 @@ use crate::fixture::{Fleet, agent, job, leased, pipeline};
 
 /// Frees the slot of the job that holds it and says who got it.
 fn next(fleet: &mut Fleet, job: u64) -> Vec<u64> {
-    let job = fleet.queue.job(fleet_model::JobId(job)).unwrap();
-    let fence = job.fence.unwrap();
-    let agent = fleet.queue.lease(fence).unwrap().agent;
+    let job = fleet.queue.job(fleet_model::JobId(job)).expect("a job");
+    let fence = job.fence.expect("a lease");
+    let agent = fleet.queue.lease(fence).expect("a lease").agent;
     let outcome = Outcome::Success;
     fleet.step(Input::JobFinished {
         agent: agent.clone(),

@@ -35,7 +35,7 @@ fn run(change: impl Fn(&mut NewPipeline)) -> usize {
         }
         next += 1;
     }
-    let pipeline = fleet.queue.pipeline(PipelineId(1)).unwrap();
+    let pipeline = fleet.queue.pipeline(PipelineId(1)).expect("a pipeline");
     assert_eq!(pipeline.status, JobState::Success);
     leases
 }

@@ -6,7 +6,15 @@ use super::check::{Checker, Place, is_blank, kind, present, strings_of};
 use crate::{Map, Node, Value, duration};
 
 const KEYS: &[&str] = &[
-    "name", "untracked", "paths", "reports", "when", "expire_in", "expose_as", "exclude", "public",
+    "name",
+    "untracked",
+    "paths",
+    "reports",
+    "when",
+    "expire_in",
+    "expose_as",
+    "exclude",
+    "public",
     "access",
 ];
 
@@ -20,36 +28,90 @@ pub(super) const WHEN_PROBLEM: &str = "should be one of: on_success, on_failure,
 
 /// Each report with its packing and its file's name, as GitLab stores them.
 const REPORTS: &[(&str, ArtifactFormat, &str)] = &[
-    ("accessibility", ArtifactFormat::Raw, "gl-accessibility.json"),
+    (
+        "accessibility",
+        ArtifactFormat::Raw,
+        "gl-accessibility.json",
+    ),
     ("annotations", ArtifactFormat::Gzip, "gl-annotations.json"),
-    ("api_fuzzing", ArtifactFormat::Raw, "gl-api-fuzzing-report.json"),
-    ("browser_performance", ArtifactFormat::Raw, "browser-performance.json"),
-    ("cluster_image_scanning", ArtifactFormat::Raw, "gl-cluster-image-scanning-report.json"),
-    ("codequality", ArtifactFormat::Raw, "gl-code-quality-report.json"),
-    ("container_scanning", ArtifactFormat::Raw, "gl-container-scanning-report.json"),
-    ("coverage_fuzzing", ArtifactFormat::Raw, "gl-coverage-fuzzing.json"),
+    (
+        "api_fuzzing",
+        ArtifactFormat::Raw,
+        "gl-api-fuzzing-report.json",
+    ),
+    (
+        "browser_performance",
+        ArtifactFormat::Raw,
+        "browser-performance.json",
+    ),
+    (
+        "cluster_image_scanning",
+        ArtifactFormat::Raw,
+        "gl-cluster-image-scanning-report.json",
+    ),
+    (
+        "codequality",
+        ArtifactFormat::Raw,
+        "gl-code-quality-report.json",
+    ),
+    (
+        "container_scanning",
+        ArtifactFormat::Raw,
+        "gl-container-scanning-report.json",
+    ),
+    (
+        "coverage_fuzzing",
+        ArtifactFormat::Raw,
+        "gl-coverage-fuzzing.json",
+    ),
     ("cyclonedx", ArtifactFormat::Gzip, "gl-sbom.cdx.json"),
     ("dast", ArtifactFormat::Raw, "gl-dast-report.json"),
-    ("dependency_scanning", ArtifactFormat::Raw, "gl-dependency-scanning-report.json"),
+    (
+        "dependency_scanning",
+        ArtifactFormat::Raw,
+        "gl-dependency-scanning-report.json",
+    ),
     ("dotenv", ArtifactFormat::Gzip, ".env"),
     ("junit", ArtifactFormat::Gzip, "junit.xml"),
-    ("license_scanning", ArtifactFormat::Raw, "gl-license-scanning-report.json"),
-    ("load_performance", ArtifactFormat::Raw, "load-performance.json"),
+    (
+        "license_scanning",
+        ArtifactFormat::Raw,
+        "gl-license-scanning-report.json",
+    ),
+    (
+        "load_performance",
+        ArtifactFormat::Raw,
+        "load-performance.json",
+    ),
     ("lsif", ArtifactFormat::Zip, "lsif.json"),
     ("metrics", ArtifactFormat::Gzip, "metrics.txt"),
     ("performance", ArtifactFormat::Raw, "performance.json"),
-    ("repository_xray", ArtifactFormat::Gzip, "gl-repository-xray.json"),
+    (
+        "repository_xray",
+        ArtifactFormat::Gzip,
+        "gl-repository-xray.json",
+    ),
     ("requirements", ArtifactFormat::Raw, "requirements.json"),
-    ("requirements_v2", ArtifactFormat::Raw, "requirements_v2.json"),
+    (
+        "requirements_v2",
+        ArtifactFormat::Raw,
+        "requirements_v2.json",
+    ),
     ("sarif", ArtifactFormat::Raw, "gl-sarif-report.json"),
     ("sast", ArtifactFormat::Raw, "gl-sast-report.json"),
-    ("secret_detection", ArtifactFormat::Raw, "gl-secret-detection-report.json"),
+    (
+        "secret_detection",
+        ArtifactFormat::Raw,
+        "gl-secret-detection-report.json",
+    ),
     ("terraform", ArtifactFormat::Raw, "tfplan.json"),
 ];
 
 /// Formats of `coverage_report`, with the file's name.
-const COVERAGE_FORMATS: &[(&str, &str)] =
-    &[("cobertura", "cobertura-coverage.xml"), ("jacoco", "jacoco-coverage.xml")];
+const COVERAGE_FORMATS: &[(&str, &str)] = &[
+    ("cobertura", "cobertura-coverage.xml"),
+    ("jacoco", "jacoco-coverage.xml"),
+];
 
 /// `artifacts`: what is uploaded, in order.
 pub(super) fn artifacts(
@@ -65,12 +127,20 @@ pub(super) fn artifacts(
     let untracked = cx.boolean(place, map, "untracked").unwrap_or_default();
     let paths = cx.strings(place, map, "paths");
     let exclude = cx.strings(place, map, "exclude").unwrap_or_default();
-    let when = cx.word(place, map, "when", WHEN, WHEN_PROBLEM).unwrap_or_default();
+    let when = cx
+        .word(place, map, "when", WHEN, WHEN_PROBLEM)
+        .unwrap_or_default();
     let expire_in = expire_in(cx, place, map);
     exposure(cx, place, map);
     let reports = present(map, "reports");
     if let Some(reports) = reports.filter(|node| node.as_map().is_none()) {
-        cx.problem(kind::TYPE, place, "reports", "should be a hash", reports.span);
+        cx.problem(
+            kind::TYPE,
+            place,
+            "reports",
+            "should be a hash",
+            reports.span,
+        );
     }
     if cx.errors() > errors {
         return None;
@@ -97,7 +167,10 @@ pub(super) fn artifacts(
 
 /// Adds a path to the archive, which is made if there is none.
 pub(super) fn add_path(artifacts: &mut Vec<Artifact>, path: &str) {
-    match artifacts.iter_mut().find(|artifact| artifact.kind == "archive") {
+    match artifacts
+        .iter_mut()
+        .find(|artifact| artifact.kind == "archive")
+    {
         Some(archive) if archive.paths.iter().any(|have| have == path) => {}
         Some(archive) => archive.paths.push(path.to_owned()),
         None => artifacts.insert(
@@ -120,8 +193,14 @@ fn expire_in(cx: &mut Checker<'_>, place: &Place<'_>, map: &Map) -> Option<Strin
     let node = present(map, "expire_in")?;
     let text = node.as_str().unwrap_or_default();
     if !text.eq_ignore_ascii_case("never") && duration::parse(text).is_err() {
-        cx.problem(kind::VALUE, place, "expire_in", "should be a duration", node.span).help =
-            Some("for example: 1 week, 3 days 4 hours, never".to_owned());
+        cx.problem(
+            kind::VALUE,
+            place,
+            "expire_in",
+            "should be a duration",
+            node.span,
+        )
+        .help = Some("for example: 1 week, 3 days 4 hours, never".to_owned());
     }
     Some(text.to_owned())
 }
@@ -129,7 +208,12 @@ fn expire_in(cx: &mut Checker<'_>, place: &Place<'_>, map: &Map) -> Option<Strin
 /// `expose_as`, `public`, `access`: who sees it in GitLab's pages.
 fn exposure(cx: &mut Checker<'_>, place: &Place<'_>, map: &Map) {
     cx.boolean(place, map, "public");
-    let access = &[("none", ()), ("developer", ()), ("maintainer", ()), ("all", ())];
+    let access = &[
+        ("none", ()),
+        ("developer", ()),
+        ("maintainer", ()),
+        ("all", ()),
+    ];
     let problem = "should be one of: none, developer, maintainer, all";
     cx.word(place, map, "access", access, problem);
     for key in ["public", "access", "expose_as"] {
@@ -138,7 +222,9 @@ fn exposure(cx: &mut Checker<'_>, place: &Place<'_>, map: &Map) {
         }
     }
 
-    let Some(node) = present(map, "expose_as") else { return };
+    let Some(node) = present(map, "expose_as") else {
+        return;
+    };
     if let Some(text) = cx.string(place, map, "expose_as") {
         if text.chars().count() > 100 {
             let problem = "is too long (maximum is 100 characters)";
@@ -192,7 +278,9 @@ fn reports(
     for entry in &map.entries {
         let key = entry.key.as_str();
         let known = REPORTS.iter().find(|(name, ..)| key == Some(*name));
-        let Some((name, format, file)) = known else { continue };
+        let Some((name, format, file)) = known else {
+            continue;
+        };
         let paths = match &entry.value.value {
             Value::Null => continue,
             Value::String(path) => Some(vec![path.clone()]),
@@ -228,7 +316,13 @@ fn coverage_report(
     let format = map.get("coverage_format");
     if format.is_none_or(is_blank) {
         let span = format.unwrap_or(node).span;
-        cx.problem(kind::BLANK, place, "coverage_format", "can't be blank", span);
+        cx.problem(
+            kind::BLANK,
+            place,
+            "coverage_format",
+            "can't be blank",
+            span,
+        );
     }
     let known = format
         .and_then(Node::as_str)

@@ -12,29 +12,37 @@ use super::{
 };
 use crate::{Map, Node, Value};
 
-const KEYS: &[&str] =
-    &["key", "untracked", "paths", "when", "policy", "unprotect", "fallback_keys"];
+const KEYS: &[&str] = &[
+    "key",
+    "untracked",
+    "paths",
+    "when",
+    "policy",
+    "unprotect",
+    "fallback_keys",
+];
 const MAX_CACHES: usize = 4;
 const MAX_KEY_FILES: usize = 2;
 const MAX_FALLBACK_KEYS: usize = 5;
 
 /// Searched for anywhere in the text, as GitLab does.
-static POLICY: LazyLock<Regex> = LazyLock::new(|| {
-    Regex::new(r"pull-push|push|pull|\$\w+").expect("the pattern is constant")
-});
+static POLICY: LazyLock<Regex> =
+    LazyLock::new(|| Regex::new(r"pull-push|push|pull|\$\w+").expect("the pattern is constant"));
 
 /// `cache` in `outer` (a job, `default`, the top): a map or a list of maps.
-pub(super) fn caches(
-    cx: &mut Checker<'_>,
-    outer: &Place<'_>,
-    node: &Node,
-) -> Option<Vec<Cache>> {
+pub(super) fn caches(cx: &mut Checker<'_>, outer: &Place<'_>, node: &Node) -> Option<Vec<Cache>> {
     let place = outer.child("cache");
     let items = match &node.value {
         Value::Map(_) => vec![node],
         Value::Seq(items) if items.len() > MAX_CACHES => {
             let problem = format!("no more than {MAX_CACHES} caches can be created");
-            cx.problem(kind::LIMIT, &outer.child("caches"), "config", problem, node.span);
+            cx.problem(
+                kind::LIMIT,
+                &outer.child("caches"),
+                "config",
+                problem,
+                node.span,
+            );
             return None;
         }
         Value::Seq(_) => {
@@ -46,12 +54,21 @@ pub(super) fn caches(
         }
         _ => {
             let problem = "can only be a hash or an array";
-            cx.problem(kind::TYPE, &outer.child("caches"), "config", problem, node.span);
+            cx.problem(
+                kind::TYPE,
+                &outer.child("caches"),
+                "config",
+                problem,
+                node.span,
+            );
             return None;
         }
     };
     let errors = cx.errors();
-    let caches = items.into_iter().filter_map(|item| cache(cx, &place, item)).collect();
+    let caches = items
+        .into_iter()
+        .filter_map(|item| cache(cx, &place, item))
+        .collect();
     (cx.errors() == errors).then_some(caches)
 }
 
@@ -86,22 +103,34 @@ fn cache(cx: &mut Checker<'_>, place: &Place<'_>, node: &Node) -> Option<Cache> 
         return None;
     }
     let when = when.unwrap_or_default();
-    Some(Cache { key: key?, fallback_keys, paths, untracked, policy, when, unprotect })
+    Some(Cache {
+        key: key?,
+        fallback_keys,
+        paths,
+        untracked,
+        policy,
+        when,
+        unprotect,
+    })
 }
 
 fn list(cx: &mut Checker<'_>, place: &Place<'_>, map: &Map, key: &str) -> Vec<String> {
     let node = present(map, key);
-    node.and_then(|node| cx.string_list(&place.child(key), "config", node)).unwrap_or_default()
+    node.and_then(|node| cx.string_list(&place.child(key), "config", node))
+        .unwrap_or_default()
 }
 
 fn flag(cx: &mut Checker<'_>, place: &Place<'_>, map: &Map, key: &str) -> bool {
     let node = present(map, key);
-    node.and_then(|node| cx.boolean_value(&place.child(key), node)).unwrap_or_default()
+    node.and_then(|node| cx.boolean_value(&place.child(key), node))
+        .unwrap_or_default()
 }
 
 fn policy(cx: &mut Checker<'_>, place: &Place<'_>, map: &Map) -> String {
     let default = || "pull-push".to_owned();
-    let Some(node) = present(map, "policy") else { return default() };
+    let Some(node) = present(map, "policy") else {
+        return default();
+    };
     let text = cx.string(place, map, "policy").unwrap_or_default();
     if node.as_str().is_some() && text.trim().is_empty() {
         return default();
@@ -165,13 +194,17 @@ fn key_of_files(
     let files = files(cx, &place.child(name), &entry.value);
     let prefix = present(map, "prefix").and_then(|node| prefix(cx, &place.child("prefix"), node));
     if name == "files_commits" {
-        cx.unsupported("cache:key:files_commits", entry.key.span).help =
+        cx.unsupported("cache:key:files_commits", entry.key.span)
+            .help =
             Some("`files` takes the content of the files instead of their commits".to_owned());
     }
     if cx.errors() > errors {
         return None;
     }
-    Some(CacheKey::Files { files: files?, prefix })
+    Some(CacheKey::Files {
+        files: files?,
+        prefix,
+    })
 }
 
 fn files(cx: &mut Checker<'_>, place: &Place<'_>, node: &Node) -> Option<Vec<String>> {
@@ -189,7 +222,13 @@ fn files(cx: &mut Checker<'_>, place: &Place<'_>, node: &Node) -> Option<Vec<Str
 
 fn prefix(cx: &mut Checker<'_>, place: &Place<'_>, node: &Node) -> Option<String> {
     let Some(text) = node.as_str() else {
-        cx.problem(kind::TYPE, place, "config", "should be a string or symbol", node.span);
+        cx.problem(
+            kind::TYPE,
+            place,
+            "config",
+            "should be a string or symbol",
+            node.span,
+        );
         return None;
     };
     key_text(cx, place, text, node).then(|| text.to_owned())

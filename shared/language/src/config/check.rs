@@ -3,7 +3,12 @@
 
 use std::fmt;
 
-use crate::{Diagnostic, Entry, Map, Node, Severity, Sources, Span, Value, suggest};
+use crate::{
+    Diagnostic, Entry, Map, Node, Severity, Sources, Span, Value, resolve::Nearest, suggest,
+};
+
+/// Bytes of a message; there may be thousands of them.
+const MAX_MESSAGE: usize = 4096;
 
 /// The place of a value, as GitLab's sentences begin: `jobs:build:artifacts`.
 ///
@@ -17,14 +22,20 @@ pub(super) struct Place<'a> {
 
 impl<'a> Place<'a> {
     /// The whole configuration; has no name.
-    pub(super) const ROOT: Place<'static> = Place { parent: None, key: "" };
+    pub(super) const ROOT: Place<'static> = Place {
+        parent: None,
+        key: "",
+    };
 
     /// A place below this one.
     pub(super) fn child<'b>(&'b self, key: &'b str) -> Place<'b>
     where
         'a: 'b,
     {
-        Place { parent: Some(self), key }
+        Place {
+            parent: Some(self),
+            key,
+        }
     }
 }
 
@@ -60,12 +71,19 @@ pub(super) struct Checker<'s> {
     pub(super) sources: &'s Sources,
     /// What was found.
     pub(super) diagnostics: Vec<Diagnostic>,
+    /// For hints about names of the file.
+    pub(super) nearest: Nearest,
     errors: usize,
 }
 
 impl<'s> Checker<'s> {
     pub(super) fn new(sources: &'s Sources) -> Checker<'s> {
-        Checker { sources, diagnostics: Vec::new(), errors: 0 }
+        Checker {
+            sources,
+            diagnostics: Vec::new(),
+            nearest: Nearest::default(),
+            errors: 0,
+        }
     }
 
     /// An error in GitLab's form: place, attribute, problem, all in lower case.
@@ -113,16 +131,25 @@ impl<'s> Checker<'s> {
 
     /// A keyword of GitLab's that Fleet does not carry out: never ignored.
     pub(super) fn unsupported(&mut self, what: impl fmt::Display, span: Span) -> &mut Diagnostic {
-        self.error(kind::UNSUPPORTED, format!("{what} is not supported yet"), span)
+        self.error(
+            kind::UNSUPPORTED,
+            format!("{what} is not supported yet"),
+            span,
+        )
     }
 
     /// A key that is read and has no effect here.
     pub(super) fn no_effect(&mut self, place: &Place<'_>, key: &str, span: Span) {
         let at = place.child(key);
-        self.warning(kind::NO_EFFECT, format!("{at} has no effect here yet"), span);
+        self.warning(
+            kind::NO_EFFECT,
+            format!("{at} has no effect here yet"),
+            span,
+        );
     }
 
-    fn push(&mut self, diagnostic: Diagnostic) -> &mut Diagnostic {
+    fn push(&mut self, mut diagnostic: Diagnostic) -> &mut Diagnostic {
+        diagnostic.message = shortened(diagnostic.message);
         let at = self.diagnostics.len();
         self.errors += usize::from(diagnostic.severity == Severity::Error);
         self.diagnostics.push(diagnostic);
@@ -134,16 +161,13 @@ impl<'s> Checker<'s> {
         self.errors
     }
 
-    /// Whether a comparison with all names of the file is worth its time; after
-    /// this many errors nobody reads the hints.
-    pub(super) fn may_compare(&self) -> bool {
-        self.errors < 100
-    }
-
     /// Refuses keys outside `allowed`.
     pub(super) fn known_keys(&mut self, place: &Place<'_>, map: &Map, allowed: &[&str]) {
-        let unknown: Vec<&Entry> =
-            map.entries.iter().filter(|entry| !is_one_of(&entry.key, allowed)).collect();
+        let unknown: Vec<&Entry> = map
+            .entries
+            .iter()
+            .filter(|entry| !is_one_of(&entry.key, allowed))
+            .collect();
         let Some(first) = unknown.first() else { return };
         let names = join(unknown.iter().map(|entry| shown(&entry.key)));
         let help = unknown.iter().find_map(|entry| {
@@ -158,8 +182,11 @@ impl<'s> Checker<'s> {
 
     /// Refuses more than one of `keys` in one map.
     pub(super) fn exclusive_keys(&mut self, place: &Place<'_>, map: &Map, keys: &[&str]) {
-        let present: Vec<&Entry> =
-            map.entries.iter().filter(|entry| is_one_of(&entry.key, keys)).collect();
+        let present: Vec<&Entry> = map
+            .entries
+            .iter()
+            .filter(|entry| is_one_of(&entry.key, keys))
+            .collect();
         if let [_, second, ..] = present[..] {
             let names = join(present.iter().map(|entry| shown(&entry.key)));
             let problem = format!("these keys cannot be used together: {names}");
@@ -192,7 +219,13 @@ impl<'s> Checker<'s> {
         match node.value {
             Value::Bool(value) => Some(value),
             _ => {
-                self.problem(kind::TYPE, place, key, "should be a boolean value", node.span);
+                self.problem(
+                    kind::TYPE,
+                    place,
+                    key,
+                    "should be a boolean value",
+                    node.span,
+                );
                 None
             }
         }
@@ -218,7 +251,13 @@ impl<'s> Checker<'s> {
     ) -> Option<Vec<String>> {
         let list = strings_of(node);
         if list.is_none() {
-            self.problem(kind::TYPE, place, attribute, "should be an array of strings", node.span);
+            self.problem(
+                kind::TYPE,
+                place,
+                attribute,
+                "should be an array of strings",
+                node.span,
+            );
         }
         list
     }
@@ -250,7 +289,12 @@ impl<'s> Checker<'s> {
         if text.is_none() {
             self.problem(kind::TYPE, place, key, "should be a string", node.span);
         }
-        let find = |text: &str| words.iter().find(|(word, _)| *word == text).map(|(_, it)| *it);
+        let find = |text: &str| {
+            words
+                .iter()
+                .find(|(word, _)| *word == text)
+                .map(|(_, it)| *it)
+        };
         let found = text.and_then(find);
         // Ruby's inclusion check looks into a list.
         let passes = found.is_some()
@@ -258,7 +302,8 @@ impl<'s> Checker<'s> {
         if !passes {
             let near = text.and_then(|text| suggest::nearest(text, words.iter().map(|(w, _)| *w)));
             let help = near.map(|near| format!("did you mean `{near}`?"));
-            self.problem(kind::VALUE, place, key, problem, node.span).help = help;
+            self.problem(kind::VALUE, place, key, problem, node.span)
+                .help = help;
         }
         found
     }
@@ -271,8 +316,13 @@ pub(super) fn present<'n>(map: &'n Map, key: &str) -> Option<&'n Node> {
 
 /// A list of texts, if it is one.
 pub(super) fn strings_of(node: &Node) -> Option<Vec<String>> {
-    let Value::Seq(items) = &node.value else { return None };
-    items.iter().map(|item| item.as_str().map(str::to_owned)).collect()
+    let Value::Seq(items) = &node.value else {
+        return None;
+    };
+    items
+        .iter()
+        .map(|item| item.as_str().map(str::to_owned))
+        .collect()
 }
 
 /// Whether nothing is in it, as Ruby on Rails sees it.
@@ -299,4 +349,16 @@ pub(super) fn shown(node: &Node) -> String {
 /// `a, b, c`.
 pub(super) fn join(names: impl IntoIterator<Item = String>) -> String {
     names.into_iter().collect::<Vec<_>>().join(", ")
+}
+
+/// A text that may hold whole parts of a file, cut where nobody reads on.
+pub(super) fn shortened(mut text: String) -> String {
+    if text.len() > MAX_MESSAGE {
+        let end = (0..=MAX_MESSAGE)
+            .rev()
+            .find(|at| text.is_char_boundary(*at));
+        text.truncate(end.unwrap_or_default());
+        text.push_str("...");
+    }
+    text
 }

@@ -11,10 +11,22 @@ use super::{
 };
 use crate::{Map, Node, Value};
 
-const KEYS: &[&str] =
-    &["name", "url", "action", "on_stop", "auto_stop_in", "deployment_tier", "kubernetes"];
-const KUBERNETES_KEYS: &[&str] =
-    &["namespace", "agent", "flux_resource_path", "managed_resources", "dashboard"];
+const KEYS: &[&str] = &[
+    "name",
+    "url",
+    "action",
+    "on_stop",
+    "auto_stop_in",
+    "deployment_tier",
+    "kubernetes",
+];
+const KUBERNETES_KEYS: &[&str] = &[
+    "namespace",
+    "agent",
+    "flux_resource_path",
+    "managed_resources",
+    "dashboard",
+];
 const MAX_LENGTH: usize = 255;
 
 const ACTIONS: &[(&str, EnvironmentAction)] = &[
@@ -42,7 +54,13 @@ pub(super) fn environment(
         Value::String(_) => (Some(node), &empty),
         Value::Map(map) => (map.get("name"), map),
         _ => {
-            cx.problem(kind::TYPE, place, "config", "should be a hash or a string", node.span);
+            cx.problem(
+                kind::TYPE,
+                place,
+                "config",
+                "should be a hash or a string",
+                node.span,
+            );
             (None, &empty)
         }
     };
@@ -50,7 +68,9 @@ pub(super) fn environment(
     check_name(cx, place, name, node);
     let url = cx.string(place, map, "url");
     if let Some(node) = present(map, "url")
-        && url.as_ref().is_some_and(|url| url.chars().count() > MAX_LENGTH)
+        && url
+            .as_ref()
+            .is_some_and(|url| url.chars().count() > MAX_LENGTH)
     {
         let problem = format!("is too long (maximum is {MAX_LENGTH} characters)");
         cx.problem(kind::LIMIT, place, "url", problem, node.span);
@@ -62,7 +82,13 @@ pub(super) fn environment(
     let deployment_tier = cx.string(place, map, "deployment_tier");
     let kubernetes = present(map, "kubernetes");
     if let Some(node) = kubernetes.filter(|node| node.as_map().is_none()) {
-        cx.problem(kind::TYPE, place, "kubernetes", "should be a hash", node.span);
+        cx.problem(
+            kind::TYPE,
+            place,
+            "kubernetes",
+            "should be a hash",
+            node.span,
+        );
     }
     if cx.errors() > errors {
         return None;

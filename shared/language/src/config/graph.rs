@@ -3,17 +3,18 @@
 use std::collections::BTreeMap;
 
 use super::{
-    check::{Checker, kind},
+    check::{Checker, kind, shortened},
+    multiply::Placed,
     types::{Job, Need},
 };
-use crate::{Span, suggest};
+use crate::{Span, Value};
 use fleet_model::EnvironmentAction;
 
 const MAX_NAME: usize = 255;
 
 /// Checks the jobs against each other. Each job tells its first mistake; cycles
 /// are looked for only where nothing else is wrong.
-pub(super) fn check(cx: &mut Checker<'_>, stages: &[String], jobs: &[Job]) {
+pub(super) fn check(cx: &mut Checker<'_>, stages: &[String], jobs: &[Placed]) {
     let graph = Graph::new(stages, jobs);
     let errors = cx.errors();
     for job in jobs {
@@ -32,59 +33,76 @@ struct Graph<'a> {
     stages: BTreeMap<&'a str, usize>,
     stage_names: String,
     names: BTreeMap<&'a str, usize>,
-    jobs: &'a [Job],
+    jobs: &'a [Placed],
 }
 
 /// A word for one kind of reference to a job.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Need,
+    OptionalNeed,
     Dependency,
 }
 
 impl Kind {
     fn word(self) -> &'static str {
         match self {
-            Kind::Need => "need",
+            Kind::Need | Kind::OptionalNeed => "need",
             Kind::Dependency => "dependency",
         }
     }
 }
 
+/// Who needs something, and the index of its stage.
+#[derive(Clone, Copy)]
+struct User<'j> {
+    job: &'j Job,
+    stage: usize,
+}
+
 impl<'a> Graph<'a> {
-    fn new(stages: &'a [String], jobs: &'a [Job]) -> Graph<'a> {
+    fn new(stages: &'a [String], jobs: &'a [Placed]) -> Graph<'a> {
         let mut indexes = BTreeMap::new();
         for (index, stage) in stages.iter().enumerate() {
             indexes.entry(stage.as_str()).or_insert(index);
         }
-        let names = jobs.iter().enumerate().map(|(index, job)| (job.name.as_str(), index));
-        Graph { stages: indexes, stage_names: stages.join(", "), names: names.collect(), jobs }
+        let names = jobs
+            .iter()
+            .enumerate()
+            .map(|(index, placed)| (placed.job.name.as_str(), index));
+        Graph {
+            stages: indexes,
+            stage_names: shortened(stages.join(", ")),
+            names: names.collect(),
+            jobs,
+        }
     }
 
     fn job(&self, name: &str) -> Option<&'a Job> {
-        self.names.get(name).and_then(|at| self.jobs.get(*at))
+        let place = self.names.get(name)?;
+        self.jobs.get(*place).map(|placed| &placed.job)
     }
 
-    fn check_job(&self, cx: &mut Checker<'_>, job: &Job) -> Result<(), Told> {
+    fn check_job(&self, cx: &mut Checker<'_>, placed: &Placed) -> Result<(), Told> {
+        let job = &placed.job;
         let Some(stage) = self.stages.get(job.stage.as_str()) else {
             let message = format!(
                 "{} job: chosen stage {} does not exist; available stages are {}",
                 job.name, job.stage, self.stage_names
             );
-            let near = cx
-                .may_compare()
-                .then(|| suggest::nearest(&job.stage, self.stages.keys().copied()))
-                .flatten();
-            cx.error("unknown-stage", message, job.span).help =
+            let near = cx.nearest.find(&job.stage, self.stages.keys().copied());
+            cx.error("unknown-stage", message, placed.stage).help =
                 near.map(|near| format!("did you mean `{near}`?"));
             return Err(Told);
         };
-        for name in job.dependencies.iter().flatten() {
-            self.reference(cx, job, *stage, name, Kind::Dependency, false, job.span)?;
+        let user = User { job, stage: *stage };
+        let dependencies = job.dependencies.iter().flatten();
+        for (name, span) in dependencies.zip(&placed.dependencies) {
+            self.reference(cx, user, name, Kind::Dependency, *span)?;
         }
-        self.check_needs(cx, job, *stage, job.needs.as_deref())?;
+        self.check_needs(cx, user, job.needs.as_deref())?;
         for rule in job.rules.iter().flatten() {
-            self.check_needs(cx, job, *stage, rule.needs.as_deref())?;
+            self.check_needs(cx, user, rule.needs.as_deref())?;
         }
         self.check_on_stop(cx, job)
     }
@@ -92,13 +110,18 @@ impl<'a> Graph<'a> {
     fn check_needs(
         &self,
         cx: &mut Checker<'_>,
-        job: &Job,
-        stage: usize,
+        user: User<'_>,
         needs: Option<&[Need]>,
     ) -> Result<(), Told> {
+        let job = user.job;
         let needs = needs.unwrap_or_default();
         for need in needs {
-            self.reference(cx, job, stage, &need.job, Kind::Need, need.optional, need.span)?;
+            let kind = if need.optional {
+                Kind::OptionalNeed
+            } else {
+                Kind::Need
+            };
+            self.reference(cx, user, &need.job, kind, need.span)?;
             if need.job.chars().count() > MAX_NAME {
                 let message = format!(
                     "{} job: need `{}` name is too long (maximum is {MAX_NAME} characters)",
@@ -132,33 +155,33 @@ impl<'a> Graph<'a> {
         Ok(())
     }
 
-    #[expect(clippy::too_many_arguments, reason = "one sentence with many parts")]
+    /// A need or dependency: the job is there, and not in a later stage.
     fn reference(
         &self,
         cx: &mut Checker<'_>,
-        job: &Job,
-        stage: usize,
+        user: User<'_>,
         name: &str,
         kind: Kind,
-        optional: bool,
         span: Span,
     ) -> Result<(), Told> {
+        let User { job, stage } = user;
         let word = kind.word();
         let Some(target) = self.job(name) else {
-            if optional {
+            if kind == Kind::OptionalNeed {
                 return Ok(());
             }
             let message = format!("{} job: undefined {word}: {name}", job.name);
-            let near = cx
-                .may_compare()
-                .then(|| suggest::nearest(name, self.names.keys().copied()))
-                .flatten();
+            let near = cx.nearest.find(name, self.names.keys().copied());
             cx.error("unknown-job", message, span).help =
                 near.map(|near| format!("a job named `{near}` exists"));
             return Err(Told);
         };
         // A stage that does not exist is told at its own job.
-        if self.stages.get(target.stage.as_str()).is_some_and(|of_target| *of_target > stage) {
+        if self
+            .stages
+            .get(target.stage.as_str())
+            .is_some_and(|of_target| *of_target > stage)
+        {
             let message = format!(
                 "{} job: {word} {name} is not defined in current or prior stages",
                 job.name
@@ -173,8 +196,12 @@ impl<'a> Graph<'a> {
     }
 
     fn check_on_stop(&self, cx: &mut Checker<'_>, job: &Job) -> Result<(), Told> {
-        let Some(environment) = &job.environment else { return Ok(()) };
-        let Some(on_stop) = &environment.on_stop else { return Ok(()) };
+        let Some(environment) = &job.environment else {
+            return Ok(());
+        };
+        let Some(on_stop) = &environment.on_stop else {
+            return Ok(());
+        };
         let problem = match self.job(on_stop).map(|stop| &stop.environment) {
             None => "is not defined",
             Some(None) => "does not have environment defined",
@@ -194,29 +221,34 @@ impl<'a> Graph<'a> {
         let needs: Vec<Vec<usize>> = self
             .jobs
             .iter()
-            .map(|job| {
-                let needs = job.needs.iter().flatten();
-                needs.filter_map(|need| self.names.get(need.job.as_str()).copied()).collect()
+            .map(|placed| {
+                let needs = placed.job.needs.iter().flatten();
+                needs
+                    .filter_map(|need| self.names.get(need.job.as_str()).copied())
+                    .collect()
             })
             .collect();
         let mut search = Search::new(&needs);
         for start in 0..self.jobs.len() {
-            let Some(cycle) = search.cycle_from(start) else { continue };
-            let Some(job) = cycle.first().and_then(|at| self.jobs.get(*at)) else { return };
-            let message = match cycle[..] {
-                [_] => format!(
-                    "The pipeline has circular dependencies: self-dependency: {}",
-                    job.name
-                ),
+            let Some(cycle) = search.cycle_from(start) else {
+                continue;
+            };
+            let jobs: Vec<&Job> = cycle
+                .iter()
+                .filter_map(|at| self.jobs.get(*at).map(|placed| &placed.job))
+                .collect();
+            let Some(job) = jobs.first() else { return };
+            let circle = match jobs[..] {
+                [job] => format!("self-dependency: {}", job.name),
                 _ => {
-                    let names = cycle.iter().filter_map(|at| self.jobs.get(*at));
-                    let names: Vec<_> = names.map(|job| format!("{:?}", job.name)).collect();
-                    format!(
-                        "The pipeline has circular dependencies: topological sort failed: [{}]",
-                        names.join(", ")
-                    )
+                    let names = jobs
+                        .iter()
+                        .map(|job| Value::String(job.name.clone()).inspect());
+                    let names = names.collect::<Vec<_>>().join(", ");
+                    format!("topological sort failed: [{names}]")
                 }
             };
+            let message = format!("The pipeline has circular dependencies: {circle}");
             cx.error("needs-cycle", message, job.span);
             return;
         }
@@ -238,7 +270,14 @@ impl<'a> Search<'a> {
     fn new(needs: &'a [Vec<usize>]) -> Search<'a> {
         let zeros = vec![0; needs.len()];
         let is_open = vec![false; needs.len()];
-        Search { needs, found: zeros.clone(), low: zeros, clock: 0, open: Vec::new(), is_open }
+        Search {
+            needs,
+            found: zeros.clone(),
+            low: zeros,
+            clock: 0,
+            open: Vec::new(),
+            is_open,
+        }
     }
 
     /// The first cycle that can be reached from a node and was not seen before.
@@ -270,7 +309,11 @@ impl<'a> Search<'a> {
                 self.low[*parent] = self.low[*parent].min(self.low[node]);
             }
             if self.low[node] == self.found[node] {
-                let at = self.open.iter().rposition(|open| *open == node).unwrap_or(0);
+                let at = self
+                    .open
+                    .iter()
+                    .rposition(|open| *open == node)
+                    .unwrap_or(0);
                 let component = self.open.split_off(at);
                 for member in &component {
                     self.is_open[*member] = false;
@@ -289,7 +332,11 @@ impl<'a> Search<'a> {
         self.low[node] = self.clock;
         self.open.push(node);
         self.is_open[node] = true;
-        if self.needs[node].contains(&node) { Needs::Itself } else { Needs::Others }
+        if self.needs[node].contains(&node) {
+            Needs::Itself
+        } else {
+            Needs::Others
+        }
     }
 }
 

@@ -9,9 +9,23 @@ use super::{
 };
 use crate::{Map, Node, Value};
 
-const IMAGE_KEYS: &[&str] = &["name", "entrypoint", "ports", "pull_policy", "docker", "kubernetes"];
+const IMAGE_KEYS: &[&str] = &[
+    "name",
+    "entrypoint",
+    "ports",
+    "pull_policy",
+    "docker",
+    "kubernetes",
+];
 const SERVICE_KEYS: &[&str] = &[
-    "name", "entrypoint", "ports", "pull_policy", "docker", "kubernetes", "command", "alias",
+    "name",
+    "entrypoint",
+    "ports",
+    "pull_policy",
+    "docker",
+    "kubernetes",
+    "command",
+    "alias",
     "variables",
 ];
 
@@ -33,8 +47,8 @@ pub(super) fn services(
 ) -> Option<Vec<Service>> {
     let mut flat = Vec::new();
     if script::flatten(node, &mut flat, usize::MAX, &|_| true).is_err() {
-        cx.problem(kind::TYPE, place, "config", "should be an array", node.span).help =
-            Some("write one `- name` a line".to_owned());
+        cx.problem(kind::TYPE, place, "config", "should be an array", node.span)
+            .help = Some("write one `- name` a line".to_owned());
         return None;
     }
     let place = place.child("service");
@@ -64,27 +78,36 @@ fn service(cx: &mut Checker<'_>, place: &Place<'_>, node: &Node) -> Option<Servi
         .map(|node| variables::variables(cx, &place.child("variables"), node, Scope::Plain));
     let command = command.flatten();
     let variables = variables.flatten().unwrap_or_default();
-    (cx.errors() == errors).then_some(Service { image: image?, alias, command, variables })
+    (cx.errors() == errors).then_some(Service {
+        image: image?,
+        alias,
+        command,
+        variables,
+    })
 }
 
 /// What image and service share, without the pull policy.
-fn container(
-    cx: &mut Checker<'_>,
-    place: &Place<'_>,
-    node: &Node,
-    keys: &[&str],
-) -> Image {
+fn container(cx: &mut Checker<'_>, place: &Place<'_>, node: &Node, keys: &[&str]) -> Image {
     let empty = Map::default();
     let map = match &node.value {
         Value::String(name) => {
             if is_blank(node) {
                 cx.problem(kind::BLANK, place, "name", "can't be blank", node.span);
             }
-            return Image { name: name.clone(), ..Image::default() };
+            return Image {
+                name: name.clone(),
+                ..Image::default()
+            };
         }
         Value::Map(map) => map,
         _ => {
-            cx.problem(kind::TYPE, place, "config", "should be a hash or a string", node.span);
+            cx.problem(
+                kind::TYPE,
+                place,
+                "config",
+                "should be a hash or a string",
+                node.span,
+            );
             &empty
         }
     };
@@ -127,12 +150,7 @@ fn container(
     image
 }
 
-fn filled_string(
-    cx: &mut Checker<'_>,
-    place: &Place<'_>,
-    map: &Map,
-    key: &str,
-) -> Option<String> {
+fn filled_string(cx: &mut Checker<'_>, place: &Place<'_>, map: &Map, key: &str) -> Option<String> {
     let text = cx.string(place, map, key)?;
     if text.is_empty() {
         let span = map.get(key).map(|node| node.span)?;
@@ -156,8 +174,8 @@ fn with_pull_policy(
             Some(policy) => image.pull_policy = vec![policy],
             None => {
                 let problem = "is not included in the list";
-                cx.problem(kind::VALUE, &place, "config", problem, policy.span).help =
-                    Some("it is one of: always, if-not-present, never".to_owned());
+                cx.problem(kind::VALUE, &place, "config", problem, policy.span)
+                    .help = Some("it is one of: always, if-not-present, never".to_owned());
                 return None;
             }
         },

@@ -36,7 +36,13 @@ pub(super) fn inherit(cx: &mut Checker<'_>, place: &Place<'_>, node: &Node) -> O
     if cx.errors() > errors {
         return None;
     }
-    let default = filter(cx, &place.child("default"), map, "default", Some(shared::DEFAULT_KEYS));
+    let default = filter(
+        cx,
+        &place.child("default"),
+        map,
+        "default",
+        Some(shared::DEFAULT_KEYS),
+    );
     let variables = filter(cx, &place.child("variables"), map, "variables", None);
     (cx.errors() == errors).then_some(Inherit { default, variables })
 }
@@ -48,7 +54,9 @@ fn filter(
     key: &str,
     allowed: Option<&[&str]>,
 ) -> InheritVariables {
-    let Some(node) = present(map, key) else { return InheritVariables::All };
+    let Some(node) = present(map, key) else {
+        return InheritVariables::All;
+    };
     let items = match &node.value {
         Value::Bool(true) => return InheritVariables::All,
         Value::Bool(false) => return InheritVariables::Nothing,
@@ -61,7 +69,13 @@ fn filter(
     };
     let names = strings_of(node);
     if names.is_none() {
-        cx.problem(kind::TYPE, place, "config", "should be an array of strings", node.span);
+        cx.problem(
+            kind::TYPE,
+            place,
+            "config",
+            "should be an array of strings",
+            node.span,
+        );
     }
     if let Some(allowed) = allowed {
         let known = |item: &&Node| item.as_str().is_some_and(|name| allowed.contains(&name));

@@ -1,11 +1,14 @@
 //! One job: its own keys, then what it takes from `default`.
 
+use std::collections::BTreeSet;
+
 use fleet_model::AllowFailure;
 
 use super::{
     check::{Checker, Place, is_blank, kind, present},
     environment, inherit,
     needs::{self, WrittenNeed},
+    pages,
     parallel::{self, Parallel},
     policy, retry,
     rules::{self, Owner},
@@ -16,14 +19,46 @@ use super::{
     unsupported,
     variables::{self, Scope},
 };
-use crate::{Entry, Map, Node, Value, pattern::Pattern, resolve::Size};
+use crate::{Entry, Map, Node, Span, Value, pattern::Pattern, resolve::Size};
 
 const KEYS: &[&str] = &[
-    "script", "before_script", "after_script", "run", "stage", "extends", "rules", "only",
-    "except", "variables", "inherit", "needs", "dependencies", "when", "start_in",
-    "allow_failure", "manual_confirmation", "image", "services", "artifacts", "cache", "retry",
-    "timeout", "tags", "interruptible", "resource_group", "environment", "parallel", "coverage",
-    "release", "pages", "publish", "hooks", "id_tokens", "secrets", "identity", "inputs",
+    "script",
+    "before_script",
+    "after_script",
+    "run",
+    "stage",
+    "extends",
+    "rules",
+    "only",
+    "except",
+    "variables",
+    "inherit",
+    "needs",
+    "dependencies",
+    "when",
+    "start_in",
+    "allow_failure",
+    "manual_confirmation",
+    "image",
+    "services",
+    "artifacts",
+    "cache",
+    "retry",
+    "timeout",
+    "tags",
+    "interruptible",
+    "resource_group",
+    "environment",
+    "parallel",
+    "coverage",
+    "release",
+    "pages",
+    "publish",
+    "hooks",
+    "id_tokens",
+    "secrets",
+    "identity",
+    "inputs",
     "dast_configuration",
 ];
 
@@ -38,7 +73,10 @@ pub(super) struct WrittenJob {
     pub(super) needs: Option<Vec<WrittenNeed>>,
     /// For each rule of the job.
     pub(super) rule_needs: Vec<Option<Vec<WrittenNeed>>>,
-    pub(super) dependencies: Option<Vec<String>>,
+    /// With their places.
+    pub(super) dependencies: Option<Vec<(String, Span)>>,
+    /// Where the stage is said, or the name.
+    pub(super) stage: Span,
     /// How much text an instance holds, in bytes.
     pub(super) weight: usize,
 }
@@ -75,13 +113,22 @@ pub(super) fn job(
     let stage = present(map, "stage").map(|node| {
         if node.as_str().is_none() {
             let place = place.child("stage");
-            cx.problem(kind::TYPE, &place, "config", "should be a string", node.span);
+            cx.problem(
+                kind::TYPE,
+                &place,
+                "config",
+                "should be a string",
+                node.span,
+            );
         }
         node.as_str().unwrap_or_default().to_owned()
     });
-    let only = read(cx, &place, map, "only", |cx, at, node| policy::policy(cx, at, node, true));
-    let except =
-        read(cx, &place, map, "except", |cx, at, node| policy::policy(cx, at, node, false));
+    let only = read(cx, &place, map, "only", |cx, at, node| {
+        policy::policy(cx, at, node, true)
+    });
+    let except = read(cx, &place, map, "except", |cx, at, node| {
+        policy::policy(cx, at, node, false)
+    });
     let variables = read(cx, &place, map, "variables", |cx, at, node| {
         variables::variables(cx, at, node, Scope::Job)
     });
@@ -97,13 +144,19 @@ pub(super) fn job(
     });
     let script = read(cx, &place, map, "script", script::commands).unwrap_or_default();
     let allow_failure = allow_failure(cx, &place, map);
-    check_dependencies(cx, &place, map, own.dependencies.as_deref(), needs.as_deref());
+    check_dependencies(
+        cx,
+        &place,
+        map,
+        own.dependencies.as_deref(),
+        needs.as_deref(),
+    );
     if !around.workflow_rules
         && let (Some(_), Some(node)) = (&rules, present(map, "rules"))
     {
         rules::warn_about_last(cx, &place, node);
     }
-    pages(cx, &shown, map, &mut shared);
+    pages::keep_folder(cx, &place, &shown, map, &mut shared);
     if cx.errors() > errors {
         return None;
     }
@@ -115,8 +168,10 @@ pub(super) fn job(
     let (rules, rule_needs) = match rules {
         None => (None, Vec::new()),
         Some(rules) => {
-            let (rules, needs): (Vec<_>, Vec<_>) =
-                rules.into_iter().map(|written| (written.rule, written.needs)).unzip();
+            let (rules, needs): (Vec<_>, Vec<_>) = rules
+                .into_iter()
+                .map(|written| (written.rule, written.needs))
+                .unzip();
             (Some(rules), needs)
         }
     };
@@ -150,9 +205,20 @@ pub(super) fn job(
         caches: shared.caches.unwrap_or_default(),
         hooks: shared.hooks.unwrap_or_default(),
     };
-    let weight = Size::of(&entry.value).bytes.saturating_add(around.defaults_weight);
+    let weight = Size::of(&entry.value)
+        .bytes
+        .saturating_add(around.defaults_weight);
     let dependencies = own.dependencies;
-    Some(WrittenJob { job, parallel, needs, rule_needs, dependencies, weight })
+    let stage = present(map, "stage").map_or(entry.key.span, |node| node.span);
+    Some(WrittenJob {
+        job,
+        stage,
+        parallel,
+        needs,
+        rule_needs,
+        dependencies,
+        weight,
+    })
 }
 
 /// Reads a key unless it is absent or null.
@@ -176,14 +242,18 @@ fn name(cx: &mut Checker<'_>, jobs: &Place<'_>, entry: &Entry) -> String {
         _ => false,
     };
     // GitLab shows a nameless entry by its kind.
-    let name = if blank { "job".to_owned() } else { super::check::shown(key) };
+    let name = if blank {
+        "job".to_owned()
+    } else {
+        super::check::shown(key)
+    };
     let place = jobs.child(&name);
     if blank {
         cx.problem(kind::BLANK, &place, "name", "can't be blank", key.span);
     }
     if key.as_str().is_none() {
-        cx.problem(kind::TYPE, &place, "name", "should be a symbol", key.span).help =
-            Some(format!("quote the name: \"{name}\""));
+        cx.problem(kind::TYPE, &place, "name", "should be a symbol", key.span)
+            .help = Some(format!("quote the name: \"{name}\""));
     }
     if name.chars().count() > MAX_NAME {
         let problem = format!("is too long (maximum is {MAX_NAME} characters)");
@@ -196,14 +266,12 @@ fn name(cx: &mut Checker<'_>, jobs: &Place<'_>, entry: &Entry) -> String {
 /// not look further into the job.
 struct OwnKeys {
     when: fleet_model::When,
-    dependencies: Option<Vec<String>>,
+    dependencies: Option<Vec<(String, Span)>>,
     manual_confirmation: Option<String>,
     resource_group: Option<String>,
 }
 
 fn own_keys(cx: &mut Checker<'_>, place: &Place<'_>, map: &Map, entry: &Entry) -> OwnKeys {
-    cx.known_keys(place, map, KEYS);
-    help_for_old_keys(cx, map);
     for pair in [
         ["script", "trigger"],
         ["run", "trigger"],
@@ -213,13 +281,15 @@ fn own_keys(cx: &mut Checker<'_>, place: &Place<'_>, map: &Map, entry: &Entry) -
     ] {
         cx.exclusive_keys(place, map, &pair);
     }
+    cx.known_keys(place, map, KEYS);
+    help_for_old_keys(cx, map);
     if map.get("run").is_none() && map.get("script").is_none_or(is_blank) {
         let span = map.get("script").unwrap_or(&entry.value).span;
         cx.problem(kind::BLANK, place, "script", "can't be blank", span);
     }
     excluded_by_rules(cx, place, map);
     let when = timing::when(cx, place, map);
-    let dependencies = cx.strings(place, map, "dependencies");
+    let dependencies = dependencies(cx, place, map);
     let manual_confirmation = cx.string(place, map, "manual_confirmation");
     let resource_group = cx.string(place, map, "resource_group");
     if let Some(node) = present(map, "rules") {
@@ -232,12 +302,28 @@ fn own_keys(cx: &mut Checker<'_>, place: &Place<'_>, map: &Map, entry: &Entry) -
         cx.problem(kind::TYPE, place, "allow_failure", problem, node.span);
     }
     if let Some(publish) = present(map, "publish")
-        && !is_pages(entry.key.as_str(), map)
+        && !pages::is_pages(entry.key.as_str(), map)
     {
         let problem = "can only be used within a `pages` job";
         cx.problem(kind::KEYS, place, "publish", problem, publish.span);
     }
-    OwnKeys { when, dependencies, manual_confirmation, resource_group }
+    OwnKeys {
+        when,
+        dependencies,
+        manual_confirmation,
+        resource_group,
+    }
+}
+
+fn dependencies(cx: &mut Checker<'_>, place: &Place<'_>, map: &Map) -> Option<Vec<(String, Span)>> {
+    let names = cx.strings(place, map, "dependencies")?;
+    let items = map.get("dependencies").and_then(Node::as_seq)?;
+    Some(
+        names
+            .into_iter()
+            .zip(items.iter().map(|item| item.span))
+            .collect(),
+    )
 }
 
 fn help_for_old_keys(cx: &mut Checker<'_>, map: &Map) {
@@ -260,7 +346,8 @@ fn excluded_by_rules(cx: &mut Checker<'_>, place: &Place<'_>, map: &Map) {
         .filter(|entry| entry.value.value != Value::Null)
         .collect();
     if let Some(first) = excluded.first() {
-        let names = super::check::join(excluded.iter().map(|entry| super::check::shown(&entry.key)));
+        let names =
+            super::check::join(excluded.iter().map(|entry| super::check::shown(&entry.key)));
         let problem = format!("key may not be used with `rules`: {names}");
         cx.problem(kind::KEYS, place, "config", problem, first.key.span);
     }
@@ -287,8 +374,8 @@ fn coverage(cx: &mut Checker<'_>, place: &Place<'_>, node: &Node) -> Option<Stri
     let text = node.as_str().unwrap_or_default();
     if !matches!(Pattern::literal(text), Some(Ok(_))) {
         let problem = "must be a regular expression with re2 syntax";
-        cx.problem(kind::VALUE, place, "config", problem, node.span).help =
-            Some("write it between slashes: '/(\\d+)%/'".to_owned());
+        cx.problem(kind::VALUE, place, "config", problem, node.span)
+            .help = Some("write it between slashes: '/(\\d+)%/'".to_owned());
         return None;
     }
     let mut inner = text.chars();
@@ -302,59 +389,23 @@ fn check_dependencies(
     cx: &mut Checker<'_>,
     place: &Place<'_>,
     map: &Map,
-    dependencies: Option<&[String]>,
+    dependencies: Option<&[(String, Span)]>,
     needs: Option<&[WrittenNeed]>,
 ) {
-    let (Some(dependencies), Some(needs)) = (dependencies, needs) else { return };
-    let Some(node) = map.get("dependencies") else { return };
-    let elsewhere = map.get("needs").is_some_and(|node| match &node.value {
-        Value::Seq(items) => !items.is_empty(),
-        _ => false,
-    });
-    if dependencies.is_empty() || (needs.is_empty() && !elsewhere) {
+    let (Some(dependencies), Some(needs)) = (dependencies, needs) else {
+        return;
+    };
+    let Some(node) = map.get("dependencies") else {
+        return;
+    };
+    if needs.is_empty() {
         return;
     }
-    let missing: Vec<&str> = dependencies
-        .iter()
-        .map(String::as_str)
-        .filter(|name| !needs.iter().any(|need| need.job == *name))
-        .collect();
+    let needed: BTreeSet<&str> = needs.iter().map(|need| need.job.as_str()).collect();
+    let names = dependencies.iter().map(|(name, _)| name.as_str());
+    let missing: Vec<&str> = names.filter(|name| !needed.contains(name)).collect();
     if !missing.is_empty() {
         let problem = format!("the {} should be part of needs", missing.join(", "));
         cx.problem(kind::VALUE, place, "dependencies", problem, node.span);
     }
 }
-
-fn is_pages(name: Option<&str>, map: &Map) -> bool {
-    match present(map, "pages").map(|node| &node.value) {
-        None => name == Some("pages"),
-        Some(Value::Bool(is)) => *is,
-        Some(_) => true,
-    }
-}
-
-/// A job called `pages` keeps the folder it wants to publish.
-fn pages(cx: &mut Checker<'_>, name: &str, map: &Map, shared: &mut Shared) {
-    if name != "pages" || !is_pages(Some(name), map) || present(map, "pages").is_some() {
-        return;
-    }
-    if let Some(publish) = present(map, "publish") {
-        if publish.as_str().is_none() {
-            let place = Place::ROOT;
-            let place = place.child("jobs");
-            let place = place.child("pages");
-            let place = place.child("publish");
-            cx.problem(kind::TYPE, &place, "config", "should be a string", publish.span);
-        } else {
-            cx.unsupported("pages:publish", publish.span);
-        }
-        return;
-    }
-    let message = "the job `pages` keeps its folder `public` as an artifact; nothing is published";
-    if let Some(script) = map.entry("script") {
-        cx.warning(kind::NO_EFFECT, message, script.key.span).help =
-            Some("publish the folder in the script".to_owned());
-    }
-    super::artifacts::add_path(shared.artifacts.get_or_insert_default(), "public");
-}
-

@@ -2,7 +2,8 @@
 //!
 //! GitLab's own order and sentences: each entry checks itself, and only a right
 //! one is looked into; so a job with an unknown key tells that alone. Jobs tell
-//! their mistakes side by side. What jobs say of each other ([`graph`]) is
+//! their mistakes side by side, also beside an entry that is no job at all, which
+//! makes GitLab stop. What jobs say of each other (`graph`) is
 //! checked when each of them is right.
 
 mod artifacts;
@@ -15,6 +16,7 @@ mod inherit;
 mod job;
 mod multiply;
 mod needs;
+mod pages;
 mod parallel;
 mod policy;
 mod retry;
@@ -40,8 +42,16 @@ use crate::{Diagnostic, Entry, Map, Node, Severity, Sources, Span, Value, resolv
 
 /// Top-level names that are no jobs.
 const RESERVED: &[&str] = &[
-    "default", "include", "before_script", "image", "services", "after_script", "variables",
-    "stages", "cache", "workflow",
+    "default",
+    "include",
+    "before_script",
+    "image",
+    "services",
+    "after_script",
+    "variables",
+    "stages",
+    "cache",
+    "workflow",
 ];
 
 /// The stages of a file that names none.
@@ -57,7 +67,10 @@ const LAST_STAGE: &str = ".post";
 pub fn check(sources: &Sources, root: &Map, span: Span) -> (Option<Config>, Vec<Diagnostic>) {
     let mut cx = Checker::new(sources);
     let config = config(&mut cx, root, span);
-    let wrong = cx.diagnostics.iter().any(|it| it.severity == Severity::Error);
+    let wrong = cx
+        .diagnostics
+        .iter()
+        .any(|it| it.severity == Severity::Error);
     (config.filter(|_| !wrong), cx.diagnostics)
 }
 
@@ -70,7 +83,13 @@ pub(crate) fn include_rules(
     let mut cx = Checker::new(sources);
     let place = Place::ROOT.child("include");
     let owner = rules::Owner::Include;
-    let rules = rules::rules(&mut cx, &place.child("rules"), &place.child("rule"), node, owner);
+    let rules = rules::rules(
+        &mut cx,
+        &place.child("rules"),
+        &place.child("rule"),
+        node,
+        owner,
+    );
     let rules = rules.map(|all| all.into_iter().map(|written| written.rule).collect());
     (rules, cx.diagnostics)
 }
@@ -92,7 +111,9 @@ fn config(cx: &mut Checker<'_>, root: &Map, span: Span) -> Option<Config> {
     let weigh = |node: Option<&Node>| node.map_or(0, |node| Size::of(node).bytes);
     let defaults_weight = shared::TOP_LEVEL_KEYS
         .iter()
-        .fold(weigh(default), |sum, key| sum.saturating_add(weigh(root.get(key))));
+        .fold(weigh(default), |sum, key| {
+            sum.saturating_add(weigh(root.get(key)))
+        });
     let around = Surroundings {
         defaults: &defaults,
         defaults_weight,
@@ -104,14 +125,18 @@ fn config(cx: &mut Checker<'_>, root: &Map, span: Span) -> Option<Config> {
         return None;
     }
     let jobs = multiply::multiply(cx, written);
-    if cx.diagnostics.iter().all(|it| it.severity != Severity::Error || is_unsupported(it)) {
+    if cx
+        .diagnostics
+        .iter()
+        .all(|it| it.severity != Severity::Error || is_unsupported(it))
+    {
         graph::check(cx, &stages, &jobs);
     }
     Some(Config {
         stages,
         variables: variables.flatten().unwrap_or_default(),
         workflow: workflow.flatten().unwrap_or_default(),
-        jobs,
+        jobs: jobs.into_iter().map(|placed| placed.job).collect(),
     })
 }
 
@@ -131,19 +156,19 @@ fn jobs(
             || (check::is_one_of(&entry.key, &["default", "workflow"]) && is_job(entry))
     };
     let entries: Vec<&Entry> = root.entries.iter().filter(is_entry).collect();
-    let errors = cx.errors();
     for entry in &entries {
         if !is_hidden(&entry.key) && !is_job(entry) {
             no_job(cx, entry);
         }
     }
-    if !entries.iter().any(|entry| !is_hidden(&entry.key) && is_job(entry)) {
+    if !entries
+        .iter()
+        .any(|entry| !is_hidden(&entry.key) && is_job(entry))
+    {
         let problem = "should contain at least one visible job";
+        let span = entries.last().map_or(span, |entry| entry.key.span);
         cx.problem("no-jobs", &place, "config", problem, span).help =
             Some("add a job: a name, and below it `script:`".to_owned());
-    }
-    if cx.errors() > errors {
-        return Vec::new();
     }
     let mut written = Vec::with_capacity(entries.len());
     for entry in entries {
@@ -151,11 +176,18 @@ fn jobs(
             if is_blank(&entry.value) {
                 let name = check::shown(&entry.key);
                 let place = place.child(&name);
-                cx.problem(kind::BLANK, &place, "config", "can't be blank", entry.key.span);
+                cx.problem(
+                    kind::BLANK,
+                    &place,
+                    "config",
+                    "can't be blank",
+                    entry.key.span,
+                );
             }
         } else if is_build(entry) {
+            warn_about_section(cx, entry);
             written.extend(job::job(cx, &place, entry, around));
-        } else {
+        } else if is_job(entry) {
             bridge(cx, &place, entry);
         }
     }
@@ -177,21 +209,32 @@ fn is_job(entry: &Entry) -> bool {
         || map.is_some_and(|map| map.get("trigger").is_some() || map.get("needs").is_some())
 }
 
+/// `default` or `workflow` with a script is a job, says GitLab.
+fn warn_about_section(cx: &mut Checker<'_>, entry: &Entry) {
+    if let Some(name) = entry.key.as_str().filter(|name| RESERVED.contains(name)) {
+        let message = format!("`{name}` has a script, so it is a job and not a section");
+        cx.warning("section-is-job", message, entry.key.span);
+    }
+}
+
 /// A job that only starts another pipeline.
 fn bridge(cx: &mut Checker<'_>, jobs: &Place<'_>, entry: &Entry) {
     let name = check::shown(&entry.key);
     let map = entry.value.as_map();
-    let needs_pipeline = map.and_then(|map| present(map, "needs")).is_some_and(|needs| {
-        let only = match &needs.value {
-            Value::Seq(items) => items.first(),
-            _ => Some(needs),
-        };
-        only.and_then(Node::as_map).is_some_and(|map| map.get("pipeline").is_some())
-    });
+    let needs_pipeline = map
+        .and_then(|map| present(map, "needs"))
+        .is_some_and(|needs| {
+            let only = match &needs.value {
+                Value::Seq(items) => items.first(),
+                _ => Some(needs),
+            };
+            only.and_then(Node::as_map)
+                .is_some_and(|map| map.get("pipeline").is_some())
+        });
     match map.and_then(|map| map.entry("trigger")) {
         Some(trigger) if trigger.value.value != Value::Null => {
-            cx.unsupported(format_args!("{name}:trigger"), trigger.key.span).help =
-                Some("start the other pipeline in a script".to_owned());
+            cx.unsupported(format_args!("{name}:trigger"), trigger.key.span)
+                .help = Some("start the other pipeline in a script".to_owned());
         }
         _ if needs_pipeline => {
             cx.unsupported(format_args!("{name}:needs:pipeline"), entry.key.span);
@@ -199,8 +242,8 @@ fn bridge(cx: &mut Checker<'_>, jobs: &Place<'_>, entry: &Entry) {
         _ => {
             let problem = "should contain either a trigger or a needs:pipeline";
             let place = jobs.child(&name);
-            cx.problem(kind::MISSING_KEY, &place, "config", problem, entry.key.span).help =
-                Some("a job without `trigger` needs a `script`".to_owned());
+            cx.problem(kind::MISSING_KEY, &place, "config", problem, entry.key.span)
+                .help = Some("a job without `trigger` needs a `script`".to_owned());
         }
     }
 }
@@ -224,13 +267,17 @@ fn no_job(cx: &mut Checker<'_>, entry: &Entry) {
     };
     let message =
         format!("jobs {name} config should implement the script:, run:, or trigger: keyword");
-    cx.error("no-script", message.to_lowercase(), entry.key.span).help = help;
+    cx.error("no-script", message.to_lowercase(), entry.key.span)
+        .help = help;
 }
 
 /// All stages, with the edges; a file that asks for none at all gets none.
 fn stages(cx: &mut Checker<'_>, root: &Map) -> Vec<String> {
     let between: Vec<String> = match present(root, "stages") {
-        None => DEFAULT_STAGES.iter().map(|name| (*name).to_owned()).collect(),
+        None => DEFAULT_STAGES
+            .iter()
+            .map(|name| (*name).to_owned())
+            .collect(),
         Some(node) if node.as_seq().is_some_and(<[Node]>::is_empty) => return Vec::new(),
         Some(node) => named_stages(cx, node),
     };
@@ -242,7 +289,6 @@ fn stages(cx: &mut Checker<'_>, root: &Map) -> Vec<String> {
         .collect()
 }
 
-
 fn named_stages(cx: &mut Checker<'_>, node: &Node) -> Vec<String> {
     let mut flat = Vec::new();
     let text = |item: &Node| item.as_str().is_some();
@@ -252,5 +298,8 @@ fn named_stages(cx: &mut Checker<'_>, node: &Node) -> Vec<String> {
         let place = Place::ROOT.child("stages");
         cx.problem(kind::TYPE, &place, "config", problem, culprit.span);
     }
-    flat.into_iter().filter_map(Node::as_str).map(str::to_owned).collect()
+    flat.into_iter()
+        .filter_map(Node::as_str)
+        .map(str::to_owned)
+        .collect()
 }

@@ -41,7 +41,13 @@ pub(super) fn needs(
     let mut items = Vec::new();
     match &node.value {
         Value::Map(map) if map.entries.is_empty() => {
-            cx.problem(kind::BLANK, place, "config", "can not be an empty hash", node.span);
+            cx.problem(
+                kind::BLANK,
+                place,
+                "config",
+                "can not be an empty hash",
+                node.span,
+            );
         }
         Value::Map(_) => items.push(node),
         Value::Seq(_) => {
@@ -50,13 +56,21 @@ pub(super) fn needs(
             items.retain(|item| item.value != Value::Null);
         }
         _ => {
-            cx.problem(kind::TYPE, place, "config", "can only be a hash or an array", node.span)
-                .help = Some("write a list: `needs: [job]`".to_owned());
+            cx.problem(
+                kind::TYPE,
+                place,
+                "config",
+                "can only be a hash or an array",
+                node.span,
+            )
+            .help = Some("write a list: `needs: [job]`".to_owned());
         }
     }
     let numbered = |item: &&Node| {
         let parallel = item.as_map().and_then(|map| present(map, "parallel"));
-        parallel.filter(|node| node.as_map().is_none()).map(|node| node.span)
+        parallel
+            .filter(|node| node.as_map().is_none())
+            .map(|node| node.span)
     };
     if let Some(span) = items.iter().find_map(numbered) {
         let problem = "cannot use \"parallel: <number>\".";
@@ -96,8 +110,14 @@ fn needs_elsewhere(cx: &mut Checker<'_>, place: &Place<'_>, items: &[&Node], own
         cx.problem(kind::LIMIT, place, "config", problem, first.span);
     }
     for item in items {
-        let project = item.as_map().is_some_and(|map| map.get("project").is_some());
-        let what = if project { "needs:project" } else { "needs:pipeline" };
+        let project = item
+            .as_map()
+            .is_some_and(|map| map.get("project").is_some());
+        let what = if project {
+            "needs:project"
+        } else {
+            "needs:pipeline"
+        };
         cx.unsupported(what, item.span);
     }
 }
@@ -108,12 +128,18 @@ fn need(cx: &mut Checker<'_>, place: &Place<'_>, node: &Node) -> Option<WrittenN
             cx.problem(kind::BLANK, place, "config", "can't be blank", node.span);
         }
         let job = job.to_owned();
-        let need = WrittenNeed { span: node.span, job, artifacts: true, optional: false, matrix: None };
+        let need = WrittenNeed {
+            span: node.span,
+            job,
+            artifacts: true,
+            optional: false,
+            matrix: None,
+        };
         return Some(need);
     }
     let Some((map, job)) = node.as_map().and_then(|map| Some((map, map.get("job")?))) else {
-        cx.problem(kind::TYPE, place, "", "has an unsupported type", node.span).help =
-            Some("a need is a job's name, or a map with the key `job`".to_owned());
+        cx.problem(kind::TYPE, place, "", "has an unsupported type", node.span)
+            .help = Some("a need is a job's name, or a map with the key `job`".to_owned());
         return None;
     };
     cx.known_keys(place, map, &["job", "artifacts", "optional", "parallel"]);
@@ -128,5 +154,11 @@ fn need(cx: &mut Checker<'_>, place: &Place<'_>, node: &Node) -> Option<WrittenN
     let matrix = present(map, "parallel")
         .and_then(|node| parallel::needed_matrix(cx, &place.child("parallel"), node));
     let name = job.as_str().unwrap_or_default().to_owned();
-    Some(WrittenNeed { span: job.span, job: name, artifacts, optional, matrix })
+    Some(WrittenNeed {
+        span: job.span,
+        job: name,
+        artifacts,
+        optional,
+        matrix,
+    })
 }

@@ -6,6 +6,9 @@ use crate::{Map, Node, Value};
 /// Instances of one job, at most.
 const MAX: usize = 200;
 
+/// Variables of one combination, at most; GitLab sets no limit.
+const MAX_VARIABLES: usize = 200;
+
 /// The combinations of a matrix, one list for each of its maps: each variable
 /// with its values, in order of the file.
 pub(super) type Matrix = Vec<Vec<(String, Vec<String>)>>;
@@ -82,20 +85,32 @@ pub(super) fn combinations(matrix: &Matrix) -> Vec<Vec<(String, String)>> {
     all
 }
 
+/// The number of [`combinations`], and at most how many bytes of values are in
+/// them.
+pub(super) fn weight(matrix: &Matrix) -> (usize, usize) {
+    let longest = |values: &Vec<String>| values.iter().map(String::len).max().unwrap_or_default();
+    let row = matrix
+        .iter()
+        .map(|variables| variables.iter().map(|(_, values)| longest(values)).sum())
+        .max()
+        .unwrap_or(0_usize);
+    let count = size(matrix);
+    (count, count.saturating_mul(row))
+}
+
 /// The number of [`combinations`], without making them.
 fn size(matrix: &Matrix) -> usize {
     let of_one = |variables: &Vec<(String, Vec<String>)>| {
-        variables.iter().fold(1_usize, |product, (_, values)| product.saturating_mul(values.len()))
+        variables.iter().fold(1_usize, |product, (_, values)| {
+            product.saturating_mul(values.len())
+        })
     };
-    matrix.iter().fold(0, |sum, variables| sum.saturating_add(of_one(variables)))
+    matrix
+        .iter()
+        .fold(0, |sum, variables| sum.saturating_add(of_one(variables)))
 }
 
-fn matrix_of(
-    cx: &mut Checker<'_>,
-    place: &Place<'_>,
-    map: &Map,
-    node: &Node,
-) -> Option<Matrix> {
+fn matrix_of(cx: &mut Checker<'_>, place: &Place<'_>, map: &Map, node: &Node) -> Option<Matrix> {
     let errors = cx.errors();
     cx.known_keys(place, map, &["matrix"]);
     if map.get("matrix").is_none() {
@@ -105,14 +120,22 @@ fn matrix_of(
     if cx.errors() > errors {
         return None;
     }
-    let Some(list) = present(map, "matrix") else { return Some(Matrix::new()) };
+    let Some(list) = present(map, "matrix") else {
+        return Some(Matrix::new());
+    };
     let place = place.child("matrix");
     let maps: Option<Vec<&Map>> = match &list.value {
         Value::Seq(items) => items.iter().map(Node::as_map).collect(),
         _ => None,
     };
     let Some(maps) = maps else {
-        cx.problem(kind::TYPE, &place, "config", "should be an array of hashes", list.span);
+        cx.problem(
+            kind::TYPE,
+            &place,
+            "config",
+            "should be an array of hashes",
+            list.span,
+        );
         return None;
     };
     let below = place.child("variables");
@@ -134,7 +157,18 @@ fn variables(
     list: &Node,
 ) -> Option<Vec<(String, Vec<String>)>> {
     if map.entries.is_empty() {
-        cx.problem(kind::BLANK, place, "config", "requires at least 1 items", list.span);
+        cx.problem(
+            kind::BLANK,
+            place,
+            "config",
+            "requires at least 1 items",
+            list.span,
+        );
+        return None;
+    }
+    if map.entries.len() > MAX_VARIABLES {
+        let problem = format!("has too many variables (maximum is {MAX_VARIABLES})");
+        cx.problem(kind::LIMIT, place, "config", problem, list.span);
         return None;
     }
     let scalar = |node: &Node| match &node.value {
@@ -152,8 +186,8 @@ fn variables(
             _ => {
                 let problem = "should be a hash of key value pairs, value can be an array";
                 let help = format!("quote the values of `{}`", shown(&entry.key));
-                cx.problem(kind::TYPE, place, "config", problem, entry.value.span).help =
-                    Some(help);
+                cx.problem(kind::TYPE, place, "config", problem, entry.value.span)
+                    .help = Some(help);
                 return None;
             }
         }

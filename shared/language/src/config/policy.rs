@@ -10,7 +10,10 @@ use crate::{Map, Node, Value, pattern::Pattern};
 impl Policy {
     /// GitLab's `only` where a job says nothing.
     pub(super) fn branches_and_tags() -> Policy {
-        Policy { refs: Some(default_refs()), ..Policy::default() }
+        Policy {
+            refs: Some(default_refs()),
+            ..Policy::default()
+        }
     }
 }
 
@@ -28,12 +31,17 @@ pub(super) fn policy(
     let map = match &node.value {
         Value::Seq(_) => {
             let refs = refs(cx, place, "config", node)?;
-            return Some(Policy { refs: Some(refs), ..Policy::default() });
+            return Some(Policy {
+                refs: Some(refs),
+                ..Policy::default()
+            });
         }
         Value::Map(map) => map,
         _ => {
             let problem = "has to be either an array of conditions or a hash";
-            let help = node.as_str().map(|text| format!("write a list: `[{text}]`"));
+            let help = node
+                .as_str()
+                .map(|text| format!("write a list: `[{text}]`"));
             cx.problem(kind::TYPE, place, "", problem, node.span).help = help;
             return None;
         }
@@ -70,8 +78,13 @@ fn variables(
 ) -> Option<Vec<crate::expression::Expression>> {
     let node = present(map, "variables")?;
     cx.string_list(place, "variables", node)?;
-    let Value::Seq(items) = &node.value else { return None };
-    items.iter().map(|item| rules::condition(cx, place, "variables", item)).collect()
+    let Value::Seq(items) = &node.value else {
+        return None;
+    };
+    items
+        .iter()
+        .map(|item| rules::condition(cx, place, "variables", item))
+        .collect()
 }
 
 /// Names and patterns of refs.

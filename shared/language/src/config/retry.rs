@@ -10,21 +10,49 @@ const MAX: i128 = 2;
 /// `always` and the failure reasons that may be named, GitLab's and those of
 /// agents.
 const REASONS: &[&str] = &[
-    "always", "unknown_failure", "script_failure", "api_failure", "stuck_or_timeout_failure",
-    "runner_system_failure", "missing_dependency_failure", "runner_unsupported", "stale_schedule",
-    "job_execution_timeout", "archived_failure", "unmet_prerequisites", "scheduler_failure",
-    "data_integrity_failure", "forward_deployment_failure", "user_blocked", "project_deleted",
-    "ci_quota_exceeded", "pipeline_loop_detected", "no_matching_runner", "trace_size_exceeded",
-    "builds_disabled", "environment_creation_failure", "deployment_rejected",
-    "failed_outdated_deployment_job", "job_router_failure", "job_token_expired",
-    "job_execution_server_timeout", "insufficient_bridge_permissions",
-    "downstream_bridge_project_not_found", "invalid_bridge_trigger",
-    "bridge_pipeline_is_child_pipeline", "downstream_pipeline_creation_failed",
-    "protected_environment_failure", "secrets_provider_not_found",
-    "reached_max_descendant_pipelines_depth", "ip_restriction_failure",
-    "reached_max_pipeline_hierarchy_size", "reached_downstream_pipeline_trigger_rate_limit",
+    "always",
+    "unknown_failure",
+    "script_failure",
+    "api_failure",
+    "stuck_or_timeout_failure",
+    "runner_system_failure",
+    "missing_dependency_failure",
+    "runner_unsupported",
+    "stale_schedule",
+    "job_execution_timeout",
+    "archived_failure",
+    "unmet_prerequisites",
+    "scheduler_failure",
+    "data_integrity_failure",
+    "forward_deployment_failure",
+    "user_blocked",
+    "project_deleted",
+    "ci_quota_exceeded",
+    "pipeline_loop_detected",
+    "no_matching_runner",
+    "trace_size_exceeded",
+    "builds_disabled",
+    "environment_creation_failure",
+    "deployment_rejected",
+    "failed_outdated_deployment_job",
+    "job_router_failure",
+    "job_token_expired",
+    "job_execution_server_timeout",
+    "insufficient_bridge_permissions",
+    "downstream_bridge_project_not_found",
+    "invalid_bridge_trigger",
+    "bridge_pipeline_is_child_pipeline",
+    "downstream_pipeline_creation_failed",
+    "protected_environment_failure",
+    "secrets_provider_not_found",
+    "reached_max_descendant_pipelines_depth",
+    "ip_restriction_failure",
+    "reached_max_pipeline_hierarchy_size",
+    "reached_downstream_pipeline_trigger_rate_limit",
     "upstream_bridge_project_not_found",
-    "image_pull_failure", "runner_configuration_error", "runner_external_dependency_failure",
+    "image_pull_failure",
+    "runner_configuration_error",
+    "runner_external_dependency_failure",
     "runner_interrupted",
 ];
 
@@ -34,7 +62,11 @@ pub(super) fn retry(cx: &mut Checker<'_>, node: &Node) -> Option<Retry> {
     match &node.value {
         Value::Int(max) => {
             let max = in_range(cx, &place, "config", *max, node)?;
-            Some(Retry { max, when: vec!["always".to_owned()], exit_codes: Vec::new() })
+            Some(Retry {
+                max,
+                when: vec!["always".to_owned()],
+                exit_codes: Vec::new(),
+            })
         }
         Value::Map(map) => {
             let errors = cx.errors();
@@ -45,7 +77,11 @@ pub(super) fn retry(cx: &mut Checker<'_>, node: &Node) -> Option<Retry> {
             if cx.errors() > errors {
                 return None;
             }
-            let default = if codes.is_some() { Vec::new() } else { vec!["always".to_owned()] };
+            let default = if codes.is_some() {
+                Vec::new()
+            } else {
+                vec!["always".to_owned()]
+            };
             Some(Retry {
                 max: max.unwrap_or_default(),
                 when: when.unwrap_or(default),
@@ -61,11 +97,7 @@ pub(super) fn retry(cx: &mut Checker<'_>, node: &Node) -> Option<Retry> {
 }
 
 /// `exit_codes`: a number or a list of numbers.
-pub(super) fn exit_codes(
-    cx: &mut Checker<'_>,
-    place: &Place<'_>,
-    map: &Map,
-) -> Option<Vec<i32>> {
+pub(super) fn exit_codes(cx: &mut Checker<'_>, place: &Place<'_>, map: &Map) -> Option<Vec<i32>> {
     let node = present(map, "exit_codes")?;
     let code = |node: &Node| match node.value {
         Value::Int(code) => i32::try_from(code).ok(),
@@ -93,8 +125,14 @@ fn max(cx: &mut Checker<'_>, place: &Place<'_>, map: &Map) -> Option<u32> {
         Some(number) => in_range(cx, place, "max", number, node),
         None => {
             let float = matches!(node.value, Value::Float(_))
-                || node.as_str().is_some_and(|text| text.parse::<f64>().is_ok());
-            let problem = if float { "must be an integer" } else { "is not a number" };
+                || node
+                    .as_str()
+                    .is_some_and(|text| text.parse::<f64>().is_ok());
+            let problem = if float {
+                "must be an integer"
+            } else {
+                "is not a number"
+            };
             cx.problem(kind::TYPE, place, "max", problem, node.span);
             None
         }

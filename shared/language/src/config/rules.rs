@@ -28,12 +28,26 @@ impl Owner {
     fn keys(self) -> &'static [&'static str] {
         match self {
             Owner::Job => &[
-                "if", "changes", "exists", "when", "start_in", "allow_failure", "variables",
-                "needs", "interruptible",
+                "if",
+                "changes",
+                "exists",
+                "when",
+                "start_in",
+                "allow_failure",
+                "variables",
+                "needs",
+                "interruptible",
             ],
             Owner::Workflow => &[
-                "if", "changes", "exists", "when", "start_in", "allow_failure", "variables",
-                "needs", "auto_cancel",
+                "if",
+                "changes",
+                "exists",
+                "when",
+                "start_in",
+                "allow_failure",
+                "variables",
+                "needs",
+                "auto_cancel",
             ],
             Owner::Include => &["if", "changes", "exists", "when"],
         }
@@ -69,8 +83,8 @@ pub(super) fn check_shape(cx: &mut Checker<'_>, place: &Place<'_>, node: &Node) 
     let map = |item: &Node| item.as_map().is_some();
     if let Err(culprit) = script::flatten(node, &mut flat, script::MAX_NESTING, &map) {
         let problem = "should be an array containing hashes and arrays of hashes";
-        cx.problem(kind::TYPE, place, "rules", problem, culprit.span).help =
-            Some("each rule begins with `- if:` or another key of rules".to_owned());
+        cx.problem(kind::TYPE, place, "rules", problem, culprit.span)
+            .help = Some("each rule begins with `- if:` or another key of rules".to_owned());
     }
 }
 
@@ -97,16 +111,14 @@ pub(crate) fn rules(
     // Accepts everything, so nesting is the only limit and it has none.
     let _ = script::flatten(node, &mut flat, usize::MAX, &|_| true);
     let errors = cx.errors();
-    let rules = flat.into_iter().filter_map(|item| rule(cx, below, item, owner)).collect();
+    let rules = flat
+        .into_iter()
+        .filter_map(|item| rule(cx, below, item, owner))
+        .collect();
     (cx.errors() == errors).then_some(rules)
 }
 
-fn rule(
-    cx: &mut Checker<'_>,
-    place: &Place<'_>,
-    node: &Node,
-    owner: Owner,
-) -> Option<WrittenRule> {
+fn rule(cx: &mut Checker<'_>, place: &Place<'_>, node: &Node, owner: Owner) -> Option<WrittenRule> {
     let errors = cx.errors();
     let map = cx.map(place, node)?;
     if map.entries.is_empty() {
@@ -124,9 +136,8 @@ fn rule(
 
     let changes = present(map, "changes").map(|it| changes(cx, &place.child("changes"), it));
     let exists = present(map, "exists").map(|it| exists(cx, &place.child("exists"), it));
-    let variables = present(map, "variables").and_then(|node| {
-        variables::variables(cx, &place.child("variables"), node, Scope::Plain)
-    });
+    let variables = present(map, "variables")
+        .and_then(|node| variables::variables(cx, &place.child("variables"), node, Scope::Plain));
     let needs = present(map, "needs")
         .map(|node| needs::needs(cx, &place.child("needs"), node, needs::Owner::Rule));
     let on_job_failure = present(map, "auto_cancel")
@@ -146,7 +157,10 @@ fn rule(
         needs: None,
         on_job_failure: on_job_failure.map(Option::unwrap_or_default),
     };
-    Some(WrittenRule { rule, needs: needs.flatten() })
+    Some(WrittenRule {
+        rule,
+        needs: needs.flatten(),
+    })
 }
 
 /// An expression; the caret is put where reading stopped.
@@ -164,8 +178,13 @@ pub(super) fn condition(
     };
     let span = error.and_then(|error| inside(cx, node, text?, error.offset));
     let problem = "invalid expression syntax";
-    let found =
-        cx.problem(kind::VALUE, place, attribute, problem, span.unwrap_or(node.span));
+    let found = cx.problem(
+        kind::VALUE,
+        place,
+        attribute,
+        problem,
+        span.unwrap_or(node.span),
+    );
     found.help = Some(match error {
         Some(error) => match error.hint {
             Some(hint) => format!("{}; {hint}", error.reason),
@@ -184,15 +203,14 @@ fn inside(cx: &Checker<'_>, node: &Node, text: &str, offset: usize) -> Option<Sp
     let begin = start.checked_add(written.find(text)?)?;
     let at = u32::try_from(begin.checked_add(offset)?).ok()?;
     let end = u32::try_from(begin.checked_add(text.len())?).ok()?;
-    (offset > 0 && at < end).then_some(Span { file: node.span.file, start: at, end })
+    (offset > 0 && at < end).then_some(Span {
+        file: node.span.file,
+        start: at,
+        end,
+    })
 }
 
-fn when(
-    cx: &mut Checker<'_>,
-    place: &Place<'_>,
-    map: &Map,
-    owner: Owner,
-) -> Option<RuleWhen> {
+fn when(cx: &mut Checker<'_>, place: &Place<'_>, map: &Map, owner: Owner) -> Option<RuleWhen> {
     let node = present(map, "when");
     let start_in = map.entry("start_in");
     let found = node.map(|node| {
@@ -200,8 +218,12 @@ fn when(
         let known = owner.words().iter().find(|(known, _)| Some(*known) == word);
         if known.is_none() {
             let problem = format!("unknown value: {}", shown(node));
-            let help = format!("it is one of: {}", join(owner.words().iter().map(|(w, _)| (*w).to_owned())));
-            cx.problem(kind::VALUE, place, "when", problem, node.span).help = Some(help);
+            let help = format!(
+                "it is one of: {}",
+                join(owner.words().iter().map(|(w, _)| (*w).to_owned()))
+            );
+            cx.problem(kind::VALUE, place, "when", problem, node.span)
+                .help = Some(help);
         }
         known.map(|(_, word)| *word)
     });
@@ -220,8 +242,8 @@ fn when(
         && node.is_none_or(|_| found.flatten().is_some())
     {
         let problem = "contains disallowed keys: start_in";
-        cx.problem(kind::KEYS, place, "config", problem, entry.key.span).help =
-            Some("`start_in` goes with `when: delayed`".to_owned());
+        cx.problem(kind::KEYS, place, "config", problem, entry.key.span)
+            .help = Some("`start_in` goes with `when: delayed`".to_owned());
     }
     match found?? {
         None => Some(RuleWhen::Never),
@@ -237,7 +259,13 @@ fn changes(cx: &mut Checker<'_>, place: &Place<'_>, node: &Node) -> Option<RuleC
         }
         Value::Map(map) => map,
         _ => {
-            cx.problem(kind::TYPE, place, "", "should be an array or a hash", node.span);
+            cx.problem(
+                kind::TYPE,
+                place,
+                "",
+                "should be an array or a hash",
+                node.span,
+            );
             return None;
         }
     };
@@ -254,7 +282,11 @@ fn changes(cx: &mut Checker<'_>, place: &Place<'_>, node: &Node) -> Option<RuleC
 
 fn exists(cx: &mut Checker<'_>, place: &Place<'_>, node: &Node) -> Option<RuleExists> {
     let map = match &node.value {
-        Value::String(path) => return Some(RuleExists { paths: vec![path.clone()] }),
+        Value::String(path) => {
+            return Some(RuleExists {
+                paths: vec![path.clone()],
+            });
+        }
         Value::Seq(_) => {
             let paths = few_paths(cx, place, "config", Some(node), node)?;
             return Some(RuleExists { paths });
@@ -287,8 +319,11 @@ fn exists(cx: &mut Checker<'_>, place: &Place<'_>, node: &Node) -> Option<RuleEx
 }
 
 fn require(cx: &mut Checker<'_>, place: &Place<'_>, map: &Map, keys: &[&str], node: &Node) {
-    let missing: Vec<&str> =
-        keys.iter().copied().filter(|key| !map.entries.iter().any(|it| is_one_of(&it.key, &[key]))).collect();
+    let missing: Vec<&str> = keys
+        .iter()
+        .copied()
+        .filter(|key| !map.entries.iter().any(|it| is_one_of(&it.key, &[key])))
+        .collect();
     if !missing.is_empty() {
         let problem = format!("missing required keys: {}", missing.join(", "));
         cx.problem(kind::MISSING_KEY, place, "config", problem, node.span);
@@ -306,10 +341,17 @@ fn few_paths(
     let paths = node.and_then(strings_of);
     let span = node.unwrap_or(whole).span;
     if paths.is_none() {
-        cx.problem(kind::TYPE, place, attribute, "should be an array of strings", span);
+        cx.problem(
+            kind::TYPE,
+            place,
+            attribute,
+            "should be an array of strings",
+            span,
+        );
     }
     let absent = node.is_none_or(|node| node.value == Value::Null);
-    let long = node.is_some_and(|node| matches!(&node.value, Value::Seq(all) if all.len() > MAX_PATHS));
+    let long =
+        node.is_some_and(|node| matches!(&node.value, Value::Seq(all) if all.len() > MAX_PATHS));
     if absent || long {
         let problem = format!("has too many entries (maximum {MAX_PATHS})");
         cx.problem(kind::LIMIT, place, attribute, problem, span);
@@ -324,10 +366,10 @@ pub(super) fn warn_about_last(cx: &mut Checker<'_>, place: &Place<'_>, node: &No
     // Only rules that passed the checks come here.
     let _ = script::flatten(node, &mut flat, usize::MAX, &|_| true);
     let Some(last) = flat.last() else { return };
-    let Some([only]) = last.as_map().map(|map| map.entries.as_slice()) else { return };
-    if is_one_of(&only.key, &["when"])
-        && only.value.as_str().is_some_and(|word| word != "never")
-    {
+    let Some([only]) = last.as_map().map(|map| map.entries.as_slice()) else {
+        return;
+    };
+    if is_one_of(&only.key, &["when"]) && only.value.as_str().is_some_and(|word| word != "never") {
         let message = format!(
             "{place} may allow multiple pipelines to run for a single action due to `rules:when` \
              clause with no `workflow:rules` - read more: https://docs.gitlab.com/ee/ci/jobs/\

@@ -17,14 +17,22 @@ pub(super) fn commands(
         return Some(vec![command.to_owned()]);
     }
     let mut flat = Vec::new();
-    match flatten(node, &mut flat, MAX_NESTING, &|item| item.as_str().is_some()) {
-        Ok(()) => Some(flat.iter().filter_map(|item| item.as_str()).map(str::to_owned).collect()),
+    match flatten(node, &mut flat, MAX_NESTING, &|item| {
+        item.as_str().is_some()
+    }) {
+        Ok(()) => Some(
+            flat.iter()
+                .filter_map(|item| item.as_str())
+                .map(str::to_owned)
+                .collect(),
+        ),
         Err(culprit) => {
             let problem = format!(
                 "should be a string or a nested array of strings up to {MAX_NESTING} levels deep"
             );
             let help = help(culprit);
-            cx.problem(kind::TYPE, place, "config", problem, culprit.span).help = help;
+            cx.problem(kind::TYPE, place, "config", problem, culprit.span)
+                .help = help;
             None
         }
     }
@@ -38,7 +46,9 @@ pub(super) fn flatten<'n>(
     depth: usize,
     accepted: &dyn Fn(&Node) -> bool,
 ) -> Result<(), &'n Node> {
-    let Value::Seq(items) = &node.value else { return Err(node) };
+    let Value::Seq(items) = &node.value else {
+        return Err(node);
+    };
     let depth = depth.checked_sub(1).ok_or(node)?;
     for item in items {
         if matches!(item.value, Value::Seq(_)) {
@@ -62,7 +72,9 @@ fn help(culprit: &Node) -> Option<String> {
                 None => format!("{}: ...", entry.key.to_text()?),
             };
             let quoted = line.replace('\'', "''");
-            Some(format!("`: ` makes this a map; quote the whole line: `- '{quoted}'`"))
+            Some(format!(
+                "`: ` makes this a map; quote the whole line: `- '{quoted}'`"
+            ))
         }
         Value::Int(_) | Value::Float(_) | Value::Bool(_) => {
             Some(format!("quote it: `- '{}'`", culprit.to_text()?))

@@ -14,13 +14,29 @@ use crate::{Map, Node, Value};
 
 /// The keys of `default`.
 pub(super) const DEFAULT_KEYS: &[&str] = &[
-    "after_script", "artifacts", "before_script", "cache", "hooks", "id_tokens", "identity",
-    "image", "interruptible", "retry", "services", "tags", "timeout",
+    "after_script",
+    "artifacts",
+    "before_script",
+    "cache",
+    "hooks",
+    "id_tokens",
+    "identity",
+    "image",
+    "interruptible",
+    "retry",
+    "services",
+    "tags",
+    "timeout",
 ];
 
 /// The keys of `default` that may also stand at the top of the file.
-pub(super) const TOP_LEVEL_KEYS: &[&str] =
-    &["image", "services", "cache", "before_script", "after_script"];
+pub(super) const TOP_LEVEL_KEYS: &[&str] = &[
+    "image",
+    "services",
+    "cache",
+    "before_script",
+    "after_script",
+];
 
 const MAX_TAGS: usize = 50;
 
@@ -50,7 +66,9 @@ impl Shared {
     ) -> Shared {
         let mut shared = Shared::default();
         for entry in &map.entries {
-            let Some(key) = entry.key.as_str().filter(|key| keys.contains(key)) else { continue };
+            let Some(key) = entry.key.as_str().filter(|key| keys.contains(key)) else {
+                continue;
+            };
             let node = &entry.value;
             if node.value == Value::Null {
                 continue;
@@ -86,14 +104,29 @@ impl Shared {
                 own.clone_from(default);
             }
         }
-        fill(&mut self.before_script, &default.before_script, "before_script", filter);
-        fill(&mut self.after_script, &default.after_script, "after_script", filter);
+        fill(
+            &mut self.before_script,
+            &default.before_script,
+            "before_script",
+            filter,
+        );
+        fill(
+            &mut self.after_script,
+            &default.after_script,
+            "after_script",
+            filter,
+        );
         fill(&mut self.image, &default.image, "image", filter);
         fill(&mut self.services, &default.services, "services", filter);
         fill(&mut self.artifacts, &default.artifacts, "artifacts", filter);
         fill(&mut self.caches, &default.caches, "cache", filter);
         fill(&mut self.hooks, &default.hooks, "hooks", filter);
-        fill(&mut self.interruptible, &default.interruptible, "interruptible", filter);
+        fill(
+            &mut self.interruptible,
+            &default.interruptible,
+            "interruptible",
+            filter,
+        );
         fill(&mut self.retry, &default.retry, "retry", filter);
         fill(&mut self.tags, &default.tags, "tags", filter);
         fill(&mut self.timeout, &default.timeout, "timeout", filter);
@@ -103,11 +136,7 @@ impl Shared {
 /// What all jobs start from: `default` and the same keys at the top.
 ///
 /// None: a key is in both places, which GitLab refuses before it looks at jobs.
-pub(super) fn defaults(
-    cx: &mut Checker<'_>,
-    root: &Map,
-    default: Option<&Node>,
-) -> Option<Shared> {
+pub(super) fn defaults(cx: &mut Checker<'_>, root: &Map, default: Option<&Node>) -> Option<Shared> {
     let map = default.and_then(Node::as_map);
     let twice: Vec<&str> = TOP_LEVEL_KEYS
         .iter()
@@ -148,9 +177,14 @@ fn hooks(cx: &mut Checker<'_>, place: &Place<'_>, node: &Node) -> Option<Vec<Hoo
         return None;
     }
     let name = "pre_get_sources_script";
-    let Some(node) = present(map, name) else { return Some(Vec::new()) };
+    let Some(node) = present(map, name) else {
+        return Some(Vec::new());
+    };
     let script = script::commands(cx, &place.child(name), node)?;
-    Some(vec![Hook { name: name.to_owned(), script }])
+    Some(vec![Hook {
+        name: name.to_owned(),
+        script,
+    }])
 }
 
 fn tags(cx: &mut Checker<'_>, place: &Place<'_>, node: &Node) -> Option<Vec<String>> {
@@ -159,11 +193,19 @@ fn tags(cx: &mut Checker<'_>, place: &Place<'_>, node: &Node) -> Option<Vec<Stri
         let nested = matches!(&node.value, Value::Seq(items) if items.iter().any(|item| matches!(item.value, Value::Seq(_))));
         let help = match node.as_str() {
             Some(tag) => Some(format!("write a list: `tags: [{tag}]`")),
-            None if nested => Some("tags are not flattened; `!reference` must be the whole list".to_owned()),
+            None if nested => {
+                Some("tags are not flattened; `!reference` must be the whole list".to_owned())
+            }
             None => None,
         };
-        cx.problem(kind::TYPE, place, "config", "should be an array of strings", node.span).help =
-            help;
+        cx.problem(
+            kind::TYPE,
+            place,
+            "config",
+            "should be an array of strings",
+            node.span,
+        )
+        .help = help;
         return None;
     }
     if tags.as_ref().is_some_and(|tags| tags.len() >= MAX_TAGS) {
@@ -173,4 +215,3 @@ fn tags(cx: &mut Checker<'_>, place: &Place<'_>, node: &Node) -> Option<Vec<Stri
     }
     tags
 }
-

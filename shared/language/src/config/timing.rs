@@ -47,7 +47,9 @@ pub(super) const WORDS: &[(&str, WhenWord)] = &[
 /// `when` and `start_in` of a job.
 pub(super) fn when(cx: &mut Checker<'_>, place: &Place<'_>, map: &Map) -> When {
     let problem = "should be one of: on_success, on_failure, always, manual, delayed";
-    let word = cx.word(place, map, "when", WORDS, problem).unwrap_or(WhenWord::OnSuccess);
+    let word = cx
+        .word(place, map, "when", WORDS, problem)
+        .unwrap_or(WhenWord::OnSuccess);
     if map.get("when").and_then(Node::as_str) == Some("never")
         && let Some(found) = cx.diagnostics.last_mut()
     {
@@ -59,9 +61,10 @@ pub(super) fn when(cx: &mut Checker<'_>, place: &Place<'_>, map: &Map) -> When {
         && (word != WhenWord::Delayed || has_rules)
     {
         if !is_blank(delay) {
-            let help = "`start_in` goes with `when: delayed`, in the same rule where there are rules";
-            cx.problem(kind::KEYS, place, "start_in", "must be blank", delay.span).help =
-                Some(help.to_owned());
+            let help =
+                "`start_in` goes with `when: delayed`, in the same rule where there are rules";
+            cx.problem(kind::KEYS, place, "start_in", "must be blank", delay.span)
+                .help = Some(help.to_owned());
         }
         return word.with_delay(None);
     }
@@ -83,11 +86,7 @@ pub(super) fn start_in(
 }
 
 /// `timeout`.
-pub(super) fn timeout(
-    cx: &mut Checker<'_>,
-    place: &Place<'_>,
-    node: &Node,
-) -> Option<Duration> {
+pub(super) fn timeout(cx: &mut Checker<'_>, place: &Place<'_>, node: &Node) -> Option<Duration> {
     limited(cx, place, "config", Some(node), node, MONTH)
 }
 
@@ -100,14 +99,28 @@ fn limited(
     at: &Node,
     limit: Duration,
 ) -> Option<Duration> {
-    let seconds = node.and_then(Node::as_str).and_then(|text| duration::parse(text).ok());
+    let seconds = node
+        .and_then(Node::as_str)
+        .and_then(|text| duration::parse(text).ok());
     let parsed = seconds.map(|it| Duration::try_from_secs_f64(it).unwrap_or(Duration::MAX));
     if parsed.is_none() {
-        cx.problem(kind::VALUE, place, attribute, "should be a duration", at.span).help =
-            Some("for example: 30 minutes, 1h 30m; as text, not as a number".to_owned());
+        cx.problem(
+            kind::VALUE,
+            place,
+            attribute,
+            "should be a duration",
+            at.span,
+        )
+        .help = Some("for example: 30 minutes, 1h 30m; as text, not as a number".to_owned());
     }
     if parsed.is_none_or(|duration| duration > limit) {
-        cx.problem(kind::LIMIT, place, attribute, "should not exceed the limit", at.span);
+        cx.problem(
+            kind::LIMIT,
+            place,
+            attribute,
+            "should not exceed the limit",
+            at.span,
+        );
         return None;
     }
     parsed

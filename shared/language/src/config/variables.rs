@@ -37,7 +37,11 @@ pub(super) fn variables(
 ) -> Option<Vec<Variable>> {
     let map = cx.map(place, node)?;
     let errors = cx.errors();
-    let all = map.entries.iter().filter_map(|entry| variable(cx, place, entry, scope)).collect();
+    let all = map
+        .entries
+        .iter()
+        .filter_map(|entry| variable(cx, place, entry, scope))
+        .collect();
     (cx.errors() == errors).then(|| one_of_a_name(all))
 }
 
@@ -81,14 +85,20 @@ fn variable(
             None
         }
         Value::Map(_) | Value::Null if scope == Scope::Plain => {
-            cx.problem(kind::TYPE, &place, "config", "must be a string", entry.value.span);
+            cx.problem(
+                kind::TYPE,
+                &place,
+                "config",
+                "must be a string",
+                entry.value.span,
+            );
             None
         }
         Value::Map(map) => described(cx, &place, name.clone(), map, entry, scope),
-        _ => {
-            warn_about_number(cx, &name, &entry.value);
-            Some(Variable::new(name.clone(), entry.value.to_text().unwrap_or_default()))
-        }
+        _ => Some(Variable::new(
+            name.clone(),
+            entry.value.to_text().unwrap_or_default(),
+        )),
     }
 }
 
@@ -101,8 +111,11 @@ fn described(
     entry: &Entry,
     scope: Scope,
 ) -> Option<Variable> {
-    let foreign: Vec<&Entry> =
-        map.entries.iter().filter(|entry| !is_one_of(&entry.key, scope.keys())).collect();
+    let foreign: Vec<&Entry> = map
+        .entries
+        .iter()
+        .filter(|entry| !is_one_of(&entry.key, scope.keys()))
+        .collect();
     if let Some(first) = foreign.first() {
         let names = join(foreign.iter().map(|entry| shown(&entry.key)));
         let problem = format!("uses invalid data keys: {names}");
@@ -114,14 +127,17 @@ fn described(
         None => String::new(),
         Some(value) => match value.value {
             Value::Seq(_) | Value::Map(_) | Value::Reference(_) => {
-                cx.problem(kind::TYPE, place, "config", "value must be a scalar", value.span);
+                cx.problem(
+                    kind::TYPE,
+                    place,
+                    "config",
+                    "value must be a scalar",
+                    value.span,
+                );
                 return None;
             }
             Value::Null => String::new(),
-            _ => {
-                warn_about_number(cx, &name, value);
-                value.to_text().unwrap_or_default()
-            }
+            _ => value.to_text().unwrap_or_default(),
         },
     };
     if let Some(description) = present(map, "description")
@@ -152,20 +168,4 @@ fn described(
     let mut variable = Variable::new(name, text);
     variable.raw = expand.is_some_and(|expand| expand.value == Value::Bool(false));
     (cx.errors() == errors).then_some(variable)
-}
-
-/// `VERSION: 3.10` is 3.1 for GitLab as for us; tell people.
-fn warn_about_number(cx: &mut Checker<'_>, name: &str, node: &Node) {
-    if !matches!(node.value, Value::Int(_) | Value::Float(_)) {
-        return;
-    }
-    let Some(text) = node.to_text() else { return };
-    let file = cx.sources.get(node.span.file);
-    let range = node.span.start as usize..node.span.end as usize;
-    let Some(written) = file.and_then(|file| file.text.get(range)).map(str::trim) else { return };
-    if written != text && !written.is_empty() && !written.starts_with(['"', '\'', '!', '&']) {
-        let message = format!("variable `{name}` is the number {text}, not `{written}`");
-        let help = format!("quote it to keep it as it is: '{written}'");
-        cx.warning("number-as-text", message, node.span).help = Some(help);
-    }
 }

@@ -37,7 +37,8 @@ pub(super) fn workflow(cx: &mut Checker<'_>, node: &Node) -> Option<Workflow> {
 
 /// Whether there is a key `workflow:rules`, whatever it holds.
 pub(super) fn has_rules(node: Option<&Node>) -> bool {
-    node.and_then(Node::as_map).is_some_and(|map| map.get("rules").is_some())
+    node.and_then(Node::as_map)
+        .is_some_and(|map| map.get("rules").is_some())
 }
 
 fn name(cx: &mut Checker<'_>, place: &Place<'_>, map: &Map) -> Option<String> {
@@ -64,8 +65,13 @@ pub(super) fn auto_cancel(
     let problem = "must be one of: conservative, interruptible, none";
     cx.word(place, map, "on_new_commit", words, problem);
     let words = &[("none", OnJobFailure::None), ("all", OnJobFailure::All)];
-    let on_job_failure =
-        cx.word(place, map, "on_job_failure", words, "must be one of: none, all");
+    let on_job_failure = cx.word(
+        place,
+        map,
+        "on_job_failure",
+        words,
+        "must be one of: none, all",
+    );
     if cx.errors() > errors {
         return None;
     }

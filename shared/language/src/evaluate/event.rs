@@ -1,26 +1,40 @@
 //! What clauses are asked about: the event, and the variables of one place.
 
-use std::cell::OnceCell;
-use std::collections::BTreeSet;
+use std::borrow::Cow;
+use std::cell::{OnceCell, RefCell};
+use std::collections::{BTreeMap, BTreeSet};
 
 use fleet_model::Variable;
 
+use crate::expression::Lookup;
+use crate::glob::Glob;
+use crate::pattern::{self, Pattern};
 use crate::variables::{self, Index, Unknown};
-use crate::{Context, Files};
+use crate::{Changes, Context, Files};
 
-/// The event, and what is worked out about it at most once.
+/// The event, and what is worked out about it at most once: many jobs ask the
+/// same.
 pub(super) struct Event<'a> {
     pub(super) context: &'a Context,
     pub(super) files: &'a dyn Files,
+    pub(super) patterns: pattern::Cache,
     paths: OnceCell<BTreeSet<String>>,
+    changed: Answers,
+    exists: Answers,
 }
+
+/// Of globs, whether any path matches.
+type Answers = RefCell<BTreeMap<String, bool>>;
 
 impl<'a> Event<'a> {
     pub(super) fn new(context: &'a Context, files: &'a dyn Files) -> Event<'a> {
         Event {
             context,
             files,
+            patterns: pattern::Cache::default(),
             paths: OnceCell::new(),
+            changed: Answers::default(),
+            exists: Answers::default(),
         }
     }
 
@@ -29,25 +43,54 @@ impl<'a> Event<'a> {
         self.paths
             .get_or_init(|| self.files.paths().into_iter().collect())
     }
+
+    /// Whether a path that changed matches a glob.
+    pub(super) fn any_changed(&self, glob: &str) -> bool {
+        match &self.context.changes {
+            Changes::Unknown => true,
+            Changes::Known(paths) => answer(&self.changed, glob, paths),
+        }
+    }
+
+    /// Whether a file of the commit matches a glob.
+    pub(super) fn any_exists(&self, glob: &str) -> bool {
+        answer(&self.exists, glob, self.paths())
+    }
+}
+
+fn answer<'p>(answers: &Answers, glob: &str, paths: impl IntoIterator<Item = &'p String>) -> bool {
+    if let Some(&known) = answers.borrow().get(glob) {
+        return known;
+    }
+    let compiled = Glob::new(glob);
+    let found = paths.into_iter().any(|path| compiled.is_match(path));
+    answers.borrow_mut().insert(glob.to_owned(), found);
+    found
 }
 
 /// The variables that are known at one place.
 pub(super) struct Scope<'v> {
     variables: &'v [Variable],
-    /// Unexpanded, as expressions compare them.
-    pub(super) index: Index<'v>,
+    index: Index<'v>,
+    pub(super) event: &'v Event<'v>,
     kept: OnceCell<Vec<Variable>>,
     emptied: OnceCell<Vec<Variable>>,
 }
 
 impl<'v> Scope<'v> {
-    pub(super) fn new(variables: &'v [Variable]) -> Scope<'v> {
+    pub(super) fn new(variables: &'v [Variable], event: &'v Event<'v>) -> Scope<'v> {
         Scope {
             variables,
             index: Index::new(variables),
+            event,
             kept: OnceCell::new(),
             emptied: OnceCell::new(),
         }
+    }
+
+    /// Expands a text in one pass with the values as they are written.
+    pub(super) fn expand_once(&self, text: &str, unknown: Unknown) -> String {
+        self.index.expand(text, unknown)
     }
 
     /// Expands a text with the values of the whole set, expanded themselves; as
@@ -65,5 +108,16 @@ impl<'v> Scope<'v> {
             variables::expand_for_server(all, unknown).unwrap_or_else(|_| self.variables.to_vec())
         });
         Index::new(expanded).expand(text, unknown)
+    }
+}
+
+/// Values are compared unexpanded.
+impl Lookup for Scope<'_> {
+    fn variable(&self, name: &str) -> Option<Cow<'_, str>> {
+        self.index.variable(name)
+    }
+
+    fn is_match(&self, pattern: &Pattern, text: &str) -> bool {
+        self.event.patterns.is_match(pattern, text)
     }
 }

@@ -17,9 +17,11 @@ mod workflow;
 
 use fleet_model::{AutoCancel, Plan};
 
-use crate::config::Config;
-use crate::{Context, Diagnostic, Files, Severity, Span};
+use crate::config::{Config, Job};
+use crate::{Context, Diagnostic, Files, Span};
 use event::Event;
+use seed::Decision;
+use workflow::Pipeline;
 
 /// The code of the diagnostic that the workflow's rules want no pipeline.
 pub const FILTERED: &str = "pipeline-filtered";
@@ -32,12 +34,12 @@ const MAX_JOBS: usize = 5000;
 /// What an event makes of a configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Evaluation {
-    /// The pipeline; none if any diagnostic is an error. [`FILTERED`] and
+    /// The pipeline; none if there is any diagnostic. [`FILTERED`] and
     /// [`EMPTY`] are errors in which nobody made a mistake.
     pub plan: Option<Plan>,
     /// The jobs that are not part of it, in order of the file.
     pub left_out: Vec<LeftOut>,
-    /// What there is to say.
+    /// Why there is no pipeline; all of them are errors.
     pub diagnostics: Vec<Diagnostic>,
 }
 
@@ -46,8 +48,8 @@ pub struct Evaluation {
 pub struct LeftOut {
     /// Its name.
     pub job: String,
-    /// What left it out, in words that follow its name: `is left out: no rule
-    /// matches`.
+    /// What left it out, in words that follow its name: `is left out: none of
+    /// its rules matches`.
     pub why: String,
     /// The rule that decided, or the job.
     pub span: Span,
@@ -57,82 +59,101 @@ pub struct LeftOut {
 #[must_use]
 pub fn plan(config: &Config, context: &Context, files: &dyn Files) -> Evaluation {
     let event = Event::new(context, files);
-    let mut evaluation = Evaluation {
-        plan: None,
-        left_out: Vec::new(),
-        diagnostics: Vec::new(),
+    let mut left_out = Vec::new();
+    let result = attempt(config, &event, &mut left_out);
+    let (plan, mut diagnostics) = match result {
+        Ok(plan) => (Some(plan), Vec::new()),
+        Err(diagnostics) => (None, diagnostics),
     };
-    let pipeline = match workflow::decide(config, &event) {
-        Ok(pipeline) => pipeline,
-        Err(filtered) => {
-            evaluation.diagnostics.push(filtered);
-            return evaluation;
-        }
-    };
+    if event.patterns.is_exhausted() {
+        // What was decided without them is worth nothing.
+        diagnostics = vec![Diagnostic::error(
+            "patterns-too-large",
+            "the regular expressions of this configuration are too large to evaluate together",
+            None,
+        )];
+    }
+    Evaluation {
+        plan: plan.filter(|_| diagnostics.is_empty()),
+        left_out,
+        diagnostics,
+    }
+}
 
+fn attempt(
+    config: &Config,
+    event: &Event<'_>,
+    left_out: &mut Vec<LeftOut>,
+) -> Result<Plan, Vec<Diagnostic>> {
+    let pipeline = workflow::decide(config, event).map_err(|filtered| vec![filtered])?;
+    let included = select(config, &pipeline, event, left_out)?;
+
+    let mut stages: Vec<String> = Vec::new();
+    let mut jobs = Vec::new();
+    let mut diagnostics = Vec::new();
+    for (job, decision) in &included {
+        if stages.last() != Some(&job.stage) {
+            stages.push(job.stage.clone());
+        }
+        let (planned, found) = seed::planned(job, decision, stages.len() - 1, &pipeline, event);
+        jobs.push(planned);
+        diagnostics.extend(found);
+    }
+    diagnostics.extend(needs::resolve(&included, &mut jobs));
+    artifacts::resolve(&included, &mut jobs);
+    if stages
+        .iter()
+        .all(|stage| stage == ".pre" || stage == ".post")
+    {
+        diagnostics.push(Diagnostic::error(
+            EMPTY,
+            "The resulting pipeline would have been empty. Review the rules configuration for \
+             the relevant jobs.",
+            None,
+        ));
+    }
+    if diagnostics.is_empty() {
+        let auto_cancel = AutoCancel {
+            on_job_failure: pipeline.on_job_failure,
+        };
+        Ok(Plan {
+            name: pipeline.name,
+            stages,
+            jobs,
+            auto_cancel,
+        })
+    } else {
+        Err(diagnostics)
+    }
+}
+
+/// The jobs that are in, in order of stage, then of the file.
+fn select<'c>(
+    config: &'c Config,
+    pipeline: &Pipeline,
+    event: &Event<'_>,
+    left_out: &mut Vec<LeftOut>,
+) -> Result<Vec<(&'c Job, Decision<'c>)>, Vec<Diagnostic>> {
     let mut included = Vec::new();
     for job in &config.jobs {
-        match seed::decide(job, &pipeline, &event) {
+        match seed::decide(job, pipeline, event) {
             Ok(decision) => included.push((job, decision)),
-            Err(left_out) => evaluation.left_out.push(left_out),
+            Err(reason) => left_out.push(reason),
         }
     }
-    let position = |stage: &str| config.stages.iter().position(|other| other == stage);
-    included.sort_by_cached_key(|(job, _)| position(&job.stage));
     if included.len() > MAX_JOBS {
-        evaluation.diagnostics.push(Diagnostic::error(
+        return Err(vec![Diagnostic::error(
             "too-many-jobs",
             format!(
                 "The number of jobs has exceeded the limit of {MAX_JOBS}. Try splitting the \
                  configuration with parent-child-pipelines"
             ),
             None,
-        ));
-        return evaluation;
+        )]);
     }
-
-    let mut stages: Vec<String> = Vec::new();
-    let mut jobs = Vec::new();
-    for (job, decision) in &included {
-        if stages.last() != Some(&job.stage) {
-            stages.push(job.stage.clone());
-        }
-        let (planned, diagnostics) =
-            seed::planned(job, decision, stages.len() - 1, &pipeline, &event);
-        jobs.push(planned);
-        evaluation.diagnostics.extend(diagnostics);
-    }
-    evaluation
-        .diagnostics
-        .extend(needs::resolve(&included, &mut jobs));
-    artifacts::resolve(&included, &mut jobs);
-
-    if stages
-        .iter()
-        .all(|stage| stage == ".pre" || stage == ".post")
-    {
-        evaluation.diagnostics.push(Diagnostic::error(
-            EMPTY,
-            "The resulting pipeline would have been empty. Review the rules configuration \
-                 for the relevant jobs.",
-            None,
-        ));
-    }
-    if evaluation
-        .diagnostics
-        .iter()
-        .all(|diagnostic| diagnostic.severity != Severity::Error)
-    {
-        evaluation.plan = Some(Plan {
-            name: pipeline.name,
-            stages,
-            jobs,
-            auto_cancel: AutoCancel {
-                on_job_failure: pipeline.on_job_failure,
-            },
-        });
-    }
-    evaluation
+    let position = |stage: &str| config.stages.iter().position(|other| other == stage);
+    included.sort_by_cached_key(|(job, _)| position(&job.stage));
+    Ok(included)
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use super::clause;
 use super::event::Scope;
 use crate::config::Policy;
-use crate::pattern::Pattern;
+use crate::pattern::{Cache, Pattern};
 use crate::{Changes, Context, RefKind};
 
 /// What refs are compared with.
@@ -28,16 +28,16 @@ impl<'a> Origin<'a> {
 }
 
 /// The first clause of `only` that does not hold, in words.
-pub(super) fn unmet(policy: &Policy, context: &Context, scope: &Scope<'_>) -> Option<String> {
-    clauses(policy, context, scope)
+pub(super) fn unmet(policy: &Policy, scope: &Scope<'_>) -> Option<String> {
+    clauses(policy, scope)
         .into_iter()
         .find(|clause| !clause.holds)
         .map(|clause| format!("`only:{}` does not hold: {}", clause.key, clause.found))
 }
 
 /// The first clause of `except` that holds, in words.
-pub(super) fn met(policy: &Policy, context: &Context, scope: &Scope<'_>) -> Option<String> {
-    clauses(policy, context, scope)
+pub(super) fn met(policy: &Policy, scope: &Scope<'_>) -> Option<String> {
+    clauses(policy, scope)
         .into_iter()
         .find(|clause| clause.holds)
         .map(|clause| format!("`except:{}` holds: {}", clause.key, clause.found))
@@ -50,7 +50,8 @@ struct Clause {
     found: String,
 }
 
-fn clauses(policy: &Policy, context: &Context, scope: &Scope<'_>) -> Vec<Clause> {
+fn clauses(policy: &Policy, scope: &Scope<'_>) -> Vec<Clause> {
+    let context = scope.event.context;
     let mut clauses = Vec::new();
     if let Some(refs) = &policy.refs {
         let origin = Origin::of(context);
@@ -61,7 +62,7 @@ fn clauses(policy: &Policy, context: &Context, scope: &Scope<'_>) -> Vec<Clause>
         };
         clauses.push(Clause {
             key: "refs",
-            holds: refs_match(refs, origin),
+            holds: refs_match(refs, origin, &scope.event.patterns),
             found: format!(
                 "this is {kind} `{}` by `{}`, and the list is [{}]",
                 origin.reference,
@@ -79,7 +80,7 @@ fn clauses(policy: &Policy, context: &Context, scope: &Scope<'_>) -> Vec<Clause>
             key: "variables",
             holds: expressions
                 .iter()
-                .any(|expression| expression.truthful(&scope.index)),
+                .any(|expression| expression.truthful(scope)),
             found: format!("the conditions are [{}]", texts.join(", ")),
         });
     }
@@ -90,7 +91,9 @@ fn clauses(policy: &Policy, context: &Context, scope: &Scope<'_>) -> Vec<Clause>
         };
         clauses.push(Clause {
             key: "changes",
-            holds: clause::changed(globs, &context.changes),
+            holds: clause::changed_by(globs, &context.changes, |glob| {
+                scope.event.any_changed(glob)
+            }),
             found: format!("{known}, and the list is [{}]", globs.join(", ")),
         });
     }
@@ -105,7 +108,7 @@ fn clauses(policy: &Policy, context: &Context, scope: &Scope<'_>) -> Vec<Clause>
 }
 
 /// Whether an element of the list is the pipeline's ref, kind or source.
-pub(super) fn refs_match(refs: &[String], origin: Origin<'_>) -> bool {
+pub(super) fn refs_match(refs: &[String], origin: Origin<'_>, patterns: &Cache) -> bool {
     refs.iter().any(|element| {
         let (name, project) = match element.split_once('@') {
             Some((name, project)) => (name, Some(project)),
@@ -113,11 +116,11 @@ pub(super) fn refs_match(refs: &[String], origin: Origin<'_>) -> bool {
         };
         !element.is_empty()
             && project.is_none_or(|project| project == origin.project)
-            && name_matches(name, origin)
+            && name_matches(name, origin, patterns)
     })
 }
 
-fn name_matches(name: &str, origin: Origin<'_>) -> bool {
+fn name_matches(name: &str, origin: Origin<'_>, patterns: &Cache) -> bool {
     let on_ref = match origin.kind {
         RefKind::Branch => name == "branches",
         RefKind::Tag => name == "tags",
@@ -127,7 +130,7 @@ fn name_matches(name: &str, origin: Origin<'_>) -> bool {
     on_ref
         || is_source(name, origin.source)
         || match Pattern::literal(name) {
-            Some(Ok(pattern)) => pattern.is_match(origin.reference),
+            Some(Ok(pattern)) => patterns.is_match(&pattern, origin.reference),
             _ => name == origin.reference,
         }
 }

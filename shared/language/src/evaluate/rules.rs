@@ -1,23 +1,20 @@
 //! `rules`: the first that matches decides.
 
 use super::clause;
-use super::event::{Event, Scope};
+use super::event::Scope;
 use crate::config::Rule;
 use crate::variables::Unknown;
 
 /// The first rule all of whose clauses hold, and its place in the list.
-pub(super) fn first_match<'r>(
-    rules: &'r [Rule],
-    scope: &Scope<'_>,
-    event: &Event<'_>,
-) -> Option<(usize, &'r Rule)> {
+pub(super) fn first_match<'r>(rules: &'r [Rule], scope: &Scope<'_>) -> Option<(usize, &'r Rule)> {
     rules
         .iter()
         .enumerate()
-        .find(|(_, rule)| matches(rule, scope, event))
+        .find(|(_, rule)| matches(rule, scope))
 }
 
-fn matches(rule: &Rule, scope: &Scope<'_>, event: &Event<'_>) -> bool {
+fn matches(rule: &Rule, scope: &Scope<'_>) -> bool {
+    let event = scope.event;
     let expand = |globs: &[String]| -> Vec<String> {
         globs
             .iter()
@@ -26,15 +23,17 @@ fn matches(rule: &Rule, scope: &Scope<'_>, event: &Event<'_>) -> bool {
     };
     rule.condition
         .as_ref()
-        .is_none_or(|condition| condition.truthful(&scope.index))
-        && rule
-            .changes
-            .as_ref()
-            .is_none_or(|changes| clause::changed(&expand(&changes.paths), &event.context.changes))
-        && rule
-            .exists
-            .as_ref()
-            .is_none_or(|exists| clause::exists(&expand(&exists.paths), event.paths()))
+        .is_none_or(|condition| condition.truthful(scope))
+        && rule.changes.as_ref().is_none_or(|changes| {
+            let globs = expand(&changes.paths);
+            clause::changed_by(&globs, &event.context.changes, |glob| {
+                event.any_changed(glob)
+            })
+        })
+        && rule.exists.as_ref().is_none_or(|exists| {
+            let globs = expand(&exists.paths);
+            clause::exists_by(&globs, event.paths(), |glob| event.any_exists(glob))
+        })
 }
 
 /// A rule for people: `rule 2 (if: $CI_COMMIT_TAG)`.

@@ -60,18 +60,14 @@ pub(super) fn decide<'c>(
         why: format!("is left out: {why}"),
         span: rule.map_or(job.span, |rule| rule.span),
     };
-    let (variables, _) = job_variables(job, None, job.when, pipeline);
-    let scope = Scope::new(&variables);
+    let (variables, _) = job_variables(job, None, job.when, pipeline, event);
+    let scope = Scope::new(&variables, event);
     let Some(rules) = &job.rules else {
         let unmet = job
             .only
             .as_ref()
-            .and_then(|only| policy::unmet(only, event.context, &scope));
-        let met = || {
-            job.except
-                .as_ref()
-                .and_then(|it| policy::met(it, event.context, &scope))
-        };
+            .and_then(|only| policy::unmet(only, &scope));
+        let met = || job.except.as_ref().and_then(|it| policy::met(it, &scope));
         return match unmet.or_else(met) {
             Some(why) => Err(left_out(why, None)),
             None => Ok(Decision {
@@ -81,7 +77,7 @@ pub(super) fn decide<'c>(
             }),
         };
     };
-    let Some((index, rule)) = rules::first_match(rules, &scope, event) else {
+    let Some((index, rule)) = rules::first_match(rules, &scope) else {
         return Err(left_out("none of its rules matches".to_owned(), None));
     };
     match rule.when {
@@ -112,12 +108,12 @@ pub(super) fn planned(
     event: &Event<'_>,
 ) -> (PlannedJob, Vec<Diagnostic>) {
     let mut diagnostics = Vec::new();
-    let (mut variables, place) = job_variables(job, decision.rule, decision.when, pipeline);
-    let scope = Scope::new(&variables);
+    let (mut variables, place) = job_variables(job, decision.rule, decision.when, pipeline, event);
+    let scope = Scope::new(&variables, event);
     let tags = job
         .tags
         .iter()
-        .map(|tag| scope.index.expand(tag, Unknown::Keep))
+        .map(|tag| scope.expand_once(tag, Unknown::Keep))
         .collect();
     let resource_group = job
         .resource_group
@@ -188,6 +184,7 @@ fn job_variables(
     rule: Option<&Rule>,
     when: When,
     pipeline: &Pipeline,
+    event: &Event<'_>,
 ) -> (Vec<Variable>, Option<Place>) {
     let mut yaml = variables::inherit(&pipeline.global, &job.variables, |name| {
         match &job.inherit_variables {
@@ -215,7 +212,7 @@ fn job_variables(
     let place = job
         .environment
         .as_ref()
-        .map(|written| Place::of(written, &Scope::new(&all)));
+        .map(|written| Place::of(written, &Scope::new(&all, event)));
     if let Some((place, written)) = place.as_ref().zip(job.environment.as_ref()) {
         let known = predefined::for_environment(&place.name, &place.tier, written.action);
         all.splice(own..own, known);

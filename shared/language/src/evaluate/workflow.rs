@@ -43,7 +43,7 @@ pub(super) fn decide(config: &Config, event: &Event<'_>) -> Result<Pipeline, Dia
 
     if let Some(rules) = &config.workflow.rules {
         let variables = pipeline.variables();
-        let Some((index, rule)) = rules::first_match(rules, &Scope::new(&variables), event) else {
+        let Some((index, rule)) = rules::first_match(rules, &Scope::new(&variables, event)) else {
             return Err(filtered("none of the rules matches", rules.first()));
         };
         if rule.when == Some(RuleWhen::Never) {
@@ -55,7 +55,7 @@ pub(super) fn decide(config: &Config, event: &Event<'_>) -> Result<Pipeline, Dia
     }
 
     if let Some(name) = &config.workflow.name {
-        let expanded = Scope::new(&pipeline.variables()).expand(name, Unknown::Empty);
+        let expanded = Scope::new(&pipeline.variables(), event).expand(name, Unknown::Empty);
         let name: String = expanded.trim().chars().take(MAX_NAME).collect();
         if !name.is_empty() {
             pipeline

@@ -84,8 +84,8 @@ pub(super) fn evaluate<'a>(
             Ok(match operator {
                 Operator::Equals => Value::Bool(equals(&left, &right)?),
                 Operator::NotEquals => Value::Bool(!equals(&left, &right)?),
-                Operator::Matches => Value::Bool(matches(&left, &right)?),
-                Operator::NotMatches => Value::Bool(!matches(&left, &right)?),
+                Operator::Matches => Value::Bool(matches(&left, &right, lookup)?),
+                Operator::NotMatches => Value::Bool(!matches(&left, &right, lookup)?),
                 Operator::And | Operator::Or | Operator::Not => right,
             })
         }
@@ -103,15 +103,55 @@ fn equals(left: &Value<'_>, right: &Value<'_>) -> Result<bool, Unsuitable> {
     }
 }
 
-fn matches(left: &Value<'_>, right: &Value<'_>) -> Result<bool, Unsuitable> {
+fn matches(left: &Value<'_>, right: &Value<'_>, lookup: &dyn Lookup) -> Result<bool, Unsuitable> {
     match right {
         Value::Null | Value::Bool(false) => Ok(false),
         Value::Bool(true) | Value::Other(_) => Err(Unsuitable),
-        Value::Pattern(pattern) => Ok(pattern.is_match(left.to_text())),
+        Value::Pattern(pattern) => Ok(lookup.is_match(pattern, left.to_text())),
         Value::String(text) => Ok(match Pattern::literal(&text.replace("\\/", "/")) {
-            Some(Ok(pattern)) => pattern.is_match(left.to_text()),
+            Some(Ok(pattern)) => lookup.is_match(&pattern, left.to_text()),
             // Reversed, but so it is: the right text is searched for the left one.
             _ => text.contains(left.to_text()),
         }),
+    }
+}
+
+/// Whether evaluating could ever fail: a pattern may come to stand left of `==`,
+/// or `true` right of `=~`.
+pub(super) fn may_fail(node: &Node) -> bool {
+    match node {
+        Node::Operand(_) => false,
+        Node::Not(inner) => may_fail(inner),
+        Node::Binary {
+            operator,
+            left,
+            right,
+        } => {
+            let here = match operator {
+                Operator::Equals | Operator::NotEquals => may_be(left, &|value| {
+                    matches!(value, Node::Operand(Operand::Pattern(_)))
+                }),
+                Operator::Matches | Operator::NotMatches => may_be(right, &|value| match value {
+                    Node::Operand(operand) => {
+                        matches!(operand, Operand::Bool(_) | Operand::Input(_))
+                    }
+                    Node::Not(_) | Node::Binary { .. } => true,
+                }),
+                Operator::And | Operator::Or | Operator::Not => false,
+            };
+            here || may_fail(left) || may_fail(right)
+        }
+    }
+}
+
+/// Whether one of the nodes whose value this node hands on is of a kind.
+fn may_be(node: &Node, kind: &dyn Fn(&Node) -> bool) -> bool {
+    match node {
+        Node::Binary {
+            operator: Operator::And | Operator::Or,
+            left,
+            right,
+        } => may_be(left, kind) || may_be(right, kind),
+        node => kind(node),
     }
 }

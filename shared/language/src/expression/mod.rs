@@ -13,6 +13,8 @@ use std::fmt;
 
 pub use evaluate::Value;
 
+use crate::pattern::Pattern;
+
 /// An expression that passed GitLab's configuration check.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Expression {
@@ -28,9 +30,10 @@ impl Expression {
     /// expression, or its operators can never take their operands.
     pub fn parse(text: &str) -> Result<Expression, Error> {
         let root = parser::parse(lexer::tokens(text)?, text)?;
-        // GitLab checks by evaluating without any variable.
+        // GitLab checks by evaluating without any variable; it can only fail where
+        // an operator may get what it cannot take.
         let unset = |_: &str| None;
-        if evaluate::evaluate(&root, &unset).is_err() {
+        if evaluate::may_fail(&root) && evaluate::evaluate(&root, &unset).is_err() {
             return Err(Error::new(
                 0,
                 "a pattern stands on the wrong side",
@@ -71,6 +74,12 @@ pub trait Lookup {
     /// The value of `$[[ inputs.name ]]`; null where there are no inputs.
     fn input(&self, _name: &str) -> Value<'_> {
         Value::Null
+    }
+
+    /// Searches a text. To be overridden where many expressions are evaluated:
+    /// compiling is the dear part.
+    fn is_match(&self, pattern: &Pattern, text: &str) -> bool {
+        pattern.is_match(text)
     }
 }
 

@@ -104,3 +104,17 @@ fn hostile_texts_end_quickly() {
         serde_json::json!({ "A": "a".repeat(100_000), "P": format!("/{}$/", "(a*)*".repeat(150)) });
     assert!(expression.truthful(&Vars(&vars)));
 }
+
+proptest::proptest! {
+    #[test]
+    fn any_text_is_read_and_evaluated_without_panic(
+        text in r#"([$!=~&|()"'/ {}ai\\.*+?^\[\]ä\n-]|\$X|null|true|&&|\|\||==|=~|/a.*/i){0,30}"#,
+        value in r#"[/xa(*\\ä\n]{0,8}"#,
+    ) {
+        if let Ok(expression) = Expression::parse(&text) {
+            let lookup = |_: &str| Some(value.clone());
+            let present = expression.value(&lookup).is_some_and(|value| value.is_present());
+            proptest::prop_assert_eq!(expression.truthful(&lookup), present);
+        }
+    }
+}

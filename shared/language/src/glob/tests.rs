@@ -83,4 +83,45 @@ fn hostile_globs_take_no_exponential_time() {
         assert!(!Glob::new(&glob).is_match(&path));
     }
     assert!(!Glob::new(&"*a".repeat(2000)).is_match(&("a".repeat(3000) + "b")));
+    assert!(!Glob::new(&"*a".repeat(1 << 20)).is_match(&path));
+    assert!(!Glob::new(&"**/".repeat(1 << 20)).is_match(&path));
+}
+
+/// The meaning of a glob without classes and braces, told in another language.
+fn as_regex(glob: &str) -> regex::Regex {
+    let mut text = String::from("^");
+    let mut rest = glob;
+    let mut at_start = true;
+    while let Some(c) = rest.chars().next() {
+        if let Some(behind) = rest.strip_prefix("**/").filter(|_| at_start) {
+            text.push_str("(?:[^/]+/)*");
+            rest = behind;
+            continue;
+        }
+        match c {
+            '*' => text.push_str("[^/]*"),
+            '?' => text.push_str("[^/]"),
+            c => text.push(c),
+        }
+        at_start = c == '/';
+        rest = &rest[1..];
+    }
+    regex::Regex::new(&(text + "$")).unwrap()
+}
+
+proptest::proptest! {
+    #[test]
+    fn a_match_never_depends_on_where_a_run_ends(
+        glob in "([ab*?/]|\\*\\*/){0,8}",
+        path in "[ab]{1,3}(/[ab]{1,3}){0,4}",
+    ) {
+        let expected = as_regex(&glob).is_match(&path);
+        proptest::prop_assert_eq!(Glob::new(&glob).is_match(&path), expected);
+    }
+
+    #[test]
+    fn any_text_is_a_glob(glob in r#"[ab*?/\[\]!^{},ä\\-]{0,30}"#, path in "[ab/ä]{0,8}") {
+        let of_itself = Glob::new(&glob).is_match(&path);
+        proptest::prop_assert_eq!(of_itself, Glob::new(&glob).is_match(&path));
+    }
 }

@@ -1,4 +1,4 @@
-use super::Pattern;
+use super::{Cache, Pattern};
 
 fn matches(pattern: &str, text: &str) -> bool {
     Pattern::new(pattern)
@@ -119,4 +119,37 @@ fn literal_takes_the_first_line_of_its_form() {
     assert_eq!(literal("/"), None);
     assert_eq!(literal("/a/x"), None);
     assert_eq!(literal(" /a/"), None);
+}
+
+#[test]
+fn a_cache_answers_as_the_pattern_until_it_is_exhausted() {
+    let cache = Cache::default();
+    for number in 0..3000 {
+        let pattern = Pattern::new(&format!("^x{number}$")).unwrap();
+        assert!(cache.is_match(&pattern, &format!("x{number}")));
+        assert!(!cache.is_match(&pattern, "x"));
+    }
+    assert!(!cache.is_exhausted());
+    for number in 0..200 {
+        let pattern = Pattern::new(&format!("^.{{1000}}x{number}$")).unwrap();
+        cache.is_match(&pattern, "x");
+    }
+    assert!(cache.is_exhausted());
+    assert!(!cache.is_match(&Pattern::new("new").unwrap(), "new"));
+}
+
+proptest::proptest! {
+    #[test]
+    fn what_is_accepted_compiles(
+        text in r#"([a-c0-9ä^$.|()?*+{},:<>PQE\[\]\\&~-]|\\[dDsSwWbBAzCQExp0-9nt]|\[:alpha:\]|\(\?[imsU-]{0,3}[:)]|\{[0-9]{1,3}\}|\\pL){0,20}"#,
+    ) {
+        if let Ok(pattern) = Pattern::new(&text) {
+            proptest::prop_assert!(pattern.compile().is_some(), "{} as {}", text, pattern.translated);
+        }
+    }
+
+    #[test]
+    fn plain_text_finds_itself(text in "[a-zA-Z0-9 äöß_<>=!@#%&;:'\",~-]{1,20}") {
+        proptest::prop_assert!(matches(&text, &text));
+    }
 }

@@ -4,10 +4,25 @@ use crate::{Entry, Map, Node, Value};
 
 /// Keys that jobs take from `default` or from the top of the file.
 const KEYS: &[&str] = &[
-    "after_script", "artifacts", "before_script", "cache", "hooks", "image", "interruptible",
-    "retry", "services", "tags", "timeout",
+    "after_script",
+    "artifacts",
+    "before_script",
+    "cache",
+    "hooks",
+    "image",
+    "interruptible",
+    "retry",
+    "services",
+    "tags",
+    "timeout",
 ];
-const TOP_LEVEL: &[&str] = &["after_script", "before_script", "cache", "image", "services"];
+const TOP_LEVEL: &[&str] = &[
+    "after_script",
+    "before_script",
+    "cache",
+    "image",
+    "services",
+];
 
 /// Writes the defaults into every job of a configuration that passed its checks.
 pub(crate) fn apply(root: Map) -> Map {
@@ -22,7 +37,13 @@ pub(crate) fn apply(root: Map) -> Map {
         match (entry.key.as_str(), entry.value.value) {
             (Some("default"), Value::Map(map)) => given.extend(map.entries),
             (_, value) => {
-                given.push(Entry { key: entry.key, value: Node { span: entry.value.span, value } });
+                given.push(Entry {
+                    key: entry.key,
+                    value: Node {
+                        span: entry.value.span,
+                        value,
+                    },
+                });
             }
         }
     }
@@ -31,7 +52,8 @@ pub(crate) fn apply(root: Map) -> Map {
     });
     for entry in &mut rest {
         let hidden = entry.key.as_str().is_some_and(|name| name.starts_with('.'));
-        if !hidden && is_job(&entry.value)
+        if !hidden
+            && is_job(&entry.value)
             && let Value::Map(job) = &mut entry.value.value
         {
             fill(job, &given);
@@ -41,11 +63,15 @@ pub(crate) fn apply(root: Map) -> Map {
 }
 
 fn is_job(node: &Node) -> bool {
-    node.as_map().is_some_and(|map| map.get("script").is_some() || map.get("run").is_some())
+    node.as_map()
+        .is_some_and(|map| map.get("script").is_some() || map.get("run").is_some())
 }
 
 fn fill(job: &mut Map, given: &[Entry]) {
-    let filter = job.get("inherit").and_then(Node::as_map).and_then(|map| map.get("default"));
+    let filter = job
+        .get("inherit")
+        .and_then(Node::as_map)
+        .and_then(|map| map.get("default"));
     let admitted: Vec<&Entry> = match filter.map(|node| &node.value) {
         Some(Value::Bool(false)) => Vec::new(),
         Some(Value::Seq(names)) => {
@@ -62,6 +88,7 @@ fn fill(job: &mut Map, given: &[Entry]) {
         })
         .cloned()
         .collect();
-    job.entries.retain(|own| !missing.iter().any(|entry| entry.key.value == own.key.value));
+    job.entries
+        .retain(|own| !missing.iter().any(|entry| entry.key.value == own.key.value));
     job.entries.extend(missing);
 }

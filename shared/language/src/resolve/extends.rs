@@ -2,8 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use super::size::{Budget, Size};
-use crate::{Diagnostic, Entry, Map, Node, Span, Value, suggest};
+use super::{
+    nearest::Nearest,
+    size::{Budget, Size},
+};
+use crate::{Diagnostic, Entry, Map, Node, Span, Value};
 
 /// Entries above one that itself extends something, at most.
 const MAX_ABOVE: usize = 10;
@@ -14,14 +17,17 @@ const MAX_ABOVE: usize = 10;
 /// A wrong name does not hide the next one; a circle or a chain that is too
 /// long ends the pass.
 pub(crate) fn extends(root: Map, budget: &mut Budget) -> (Map, Vec<Diagnostic>) {
-    let index = root.entries.iter().enumerate().filter_map(|(place, entry)| {
-        entry.key.as_str().map(|name| (name.to_owned(), place))
-    });
+    let index = root
+        .entries
+        .iter()
+        .enumerate()
+        .filter_map(|(place, entry)| entry.key.as_str().map(|name| (name.to_owned(), place)));
     let mut pass = Pass {
         index: index.collect(),
         states: vec![State::New; root.entries.len()],
         entries: root.entries,
         budget,
+        nearest: Nearest::default(),
         diagnostics: Vec::new(),
     };
     for place in 0..pass.entries.len() {
@@ -30,7 +36,12 @@ pub(crate) fn extends(root: Map, budget: &mut Budget) -> (Map, Vec<Diagnostic>) 
             break;
         }
     }
-    (Map { entries: pass.entries }, pass.diagnostics)
+    (
+        Map {
+            entries: pass.entries,
+        },
+        pass.diagnostics,
+    )
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -46,6 +57,7 @@ struct Pass<'b> {
     index: BTreeMap<String, usize>,
     states: Vec<State>,
     budget: &'b mut Budget,
+    nearest: Nearest,
     diagnostics: Vec<Diagnostic>,
 }
 
@@ -79,7 +91,9 @@ impl Pass<'_> {
 
         let mut merged = Map::default();
         for base in &bases {
-            let Some(map) = self.entries[*base].value.as_map() else { continue };
+            let Some(map) = self.entries[*base].value.as_map() else {
+                continue;
+            };
             self.budget.take(Size::of_map(map), span)?;
             merged = merged.deep_merge(map.clone());
         }
@@ -95,12 +109,19 @@ impl Pass<'_> {
     /// nothing. Names that lead nowhere are told and left out.
     fn bases(&mut self, place: usize) -> Option<(Vec<usize>, Span)> {
         let entry = &self.entries[place];
-        let node = entry.value.as_map()?.get("extends").filter(|node| !node.is_null())?;
+        let node = entry
+            .value
+            .as_map()?
+            .get("extends")
+            .filter(|node| !node.is_null())?;
         let names: Vec<(String, Span)> = match &node.value {
             Value::Seq(items) => items.iter().map(|item| (shown(item), item.span)).collect(),
             Value::Map(map) => {
                 let pair = |it: &Entry| format!("[:{}, {}]", shown(&it.key), it.value.inspect());
-                map.entries.iter().map(|it| (pair(it), it.key.span)).collect()
+                map.entries
+                    .iter()
+                    .map(|it| (pair(it), it.key.span))
+                    .collect()
             }
             _ => vec![(shown(node), node.span)],
         };
@@ -118,17 +139,21 @@ impl Pass<'_> {
             }
         }
         let near = unknown.first().and_then(|(name, _)| {
-            let hidden = format!(".{name}");
+            let hidden = self.index.get_key_value(&format!(".{name}"));
             let names = self.index.keys().map(String::as_str);
-            self.index.get_key_value(&hidden).map(|(name, _)| name.as_str()).or_else(|| {
-                // Nobody reads hints after this many errors; they take time.
-                (self.diagnostics.len() < 100).then(|| suggest::nearest(name, names)).flatten()
-            })
+            hidden
+                .map(|(name, _)| name.as_str())
+                .or_else(|| self.nearest.find(name, names))
         });
         let help = near.map(|near| format!("did you mean `{near}`?"));
         self.tell(place, "unknown keys in `extends`", &unknown, help);
         let help = "only maps can be extended".to_owned();
-        self.tell(place, "invalid base hashes in `extends`", &invalid, Some(help));
+        self.tell(
+            place,
+            "invalid base hashes in `extends`",
+            &invalid,
+            Some(help),
+        );
         Some((bases, span))
     }
 
@@ -139,7 +164,9 @@ impl Pass<'_> {
         names: &[(String, Span)],
         help: Option<String>,
     ) {
-        let Some((_, span)) = names.first() else { return };
+        let Some((_, span)) = names.first() else {
+            return;
+        };
         let names: Vec<&str> = names.iter().map(|(name, _)| name.as_str()).collect();
         let owner = shown(&self.entries[place].key);
         let message = format!("{owner}: {problem} ({})", names.join(", "));
@@ -152,7 +179,11 @@ impl Pass<'_> {
         let entry = &self.entries[place];
         let at = entry.value.as_map().and_then(|map| map.get("extends"));
         let span = at.unwrap_or(&entry.key).span;
-        Diagnostic::error("extends", format!("{}: {problem}", shown(&entry.key)), Some(span))
+        Diagnostic::error(
+            "extends",
+            format!("{}: {problem}", shown(&entry.key)),
+            Some(span),
+        )
     }
 
     /// The base that is `steps` down the first chain that is long enough.

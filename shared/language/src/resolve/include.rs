@@ -1,15 +1,22 @@
 //! `include`: the files a file names, merged under it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, BTreeSet},
+};
 
 use fleet_model::Variable;
-use regex::Regex;
 
+use super::{
+    location::{has_yaml_extension, is_url, wildcard},
+    nearest::Nearest,
+};
 use crate::{
     Changes, Diagnostic, Entry, FileId, Files, Map, Node, Severity, Sources, Span, Value,
     config::{self, Rule, RuleWhen},
     evaluate::clause,
-    suggest,
+    expression::Lookup,
+    pattern::{self, Pattern},
     variables::{Index, Unknown},
     yaml,
 };
@@ -17,11 +24,22 @@ use crate::{
 /// Files that one configuration may include; the same one twice counts twice.
 const MAX_FILES: usize = 150;
 
+/// Includes of all files, those that are left out too. GitLab counts only files;
+/// each of these may look at all paths of the repository.
+const MAX_ITEMS: usize = 1000;
+
 /// All files of a configuration together, in bytes.
 const MAX_BYTES: usize = 16 << 20;
 
 /// The kinds of includes, as GitLab's sentences list them.
-const KINDS: [&str; 6] = ["local", "project", "remote", "template", "artifact", "component"];
+const KINDS: [&str; 6] = [
+    "local",
+    "project",
+    "remote",
+    "template",
+    "artifact",
+    "component",
+];
 
 /// What includes are looked up in.
 #[derive(Clone, Copy)]
@@ -46,10 +64,15 @@ pub(crate) fn load(
     let mut loader = Loader {
         sources,
         includes,
-        index: Index::new(includes.variables),
+        lookup: Variables {
+            index: Index::new(includes.variables),
+            patterns: pattern::Cache::default(),
+        },
         paths: None,
+        nearest: Nearest::default(),
         read: BTreeMap::new(),
         count: 0,
+        items: 0,
         bytes,
         diagnostics: Vec::new(),
     };
@@ -61,19 +84,42 @@ pub(crate) fn load(
         loader.diagnostics.push(diagnostic);
         None
     });
+    if loader.lookup.patterns.is_exhausted() {
+        let message = "the regular expressions in the rules of includes are too large together";
+        let diagnostic = Diagnostic::error("patterns-too-large", message, None);
+        loader.diagnostics.push(diagnostic);
+    }
     (tree, loader.diagnostics)
 }
 
 struct Loader<'a> {
     sources: &'a mut Sources,
     includes: Includes<'a>,
-    index: Index<'a>,
+    lookup: Variables<'a>,
     paths: Option<BTreeSet<String>>,
+    nearest: Nearest,
     /// The files that were read, by path; none: they could not be.
     read: BTreeMap<String, Option<Node>>,
     count: usize,
+    items: usize,
     bytes: usize,
     diagnostics: Vec<Diagnostic>,
+}
+
+/// What the rules of includes see. Patterns are compiled once, and not too many.
+struct Variables<'a> {
+    index: Index<'a>,
+    patterns: pattern::Cache,
+}
+
+impl Lookup for Variables<'_> {
+    fn variable(&self, name: &str) -> Option<Cow<'_, str>> {
+        self.index.variable(name)
+    }
+
+    fn is_match(&self, pattern: &Pattern, text: &str) -> bool {
+        self.patterns.is_match(pattern, text)
+    }
 }
 
 /// A map, or none where a mistake was told. The error ends everything.
@@ -101,8 +147,13 @@ impl Loader<'_> {
 
     /// The content of a file over what it includes.
     fn with_includes(&mut self, mut body: Node) -> Loaded {
-        let Value::Map(own) = &mut body.value else { return Ok(Some(body)) };
-        let place = own.entries.iter().position(|entry| entry.key.as_str() == Some("include"));
+        let Value::Map(own) = &mut body.value else {
+            return Ok(Some(body));
+        };
+        let place = own
+            .entries
+            .iter()
+            .position(|entry| entry.key.as_str() == Some("include"));
         let Some(include) = place.map(|place| own.entries.remove(place)) else {
             return Ok(Some(body));
         };
@@ -111,9 +162,17 @@ impl Loader<'_> {
             Value::Seq(items) => items,
             _ => vec![include.value],
         };
-        let mut merged = Node { span: body.span, value: Value::Map(Map::default()) };
+        let mut merged = Node {
+            span: body.span,
+            value: Value::Map(Map::default()),
+        };
         let mut complete = true;
         for item in items.iter().filter(|item| !item.is_null()) {
+            self.items += 1;
+            if self.items > MAX_ITEMS {
+                let message = format!("Maximum of {MAX_ITEMS} includes are allowed!");
+                return Err(Diagnostic::error("include", message, Some(item.span)));
+            }
             match self.item(item)? {
                 Some(included) => {
                     for tree in included {
@@ -194,7 +253,10 @@ impl Loader<'_> {
                 self.local(&path, entry.value.span)
             }
             None => {
-                let shown = entry.value.to_text().unwrap_or_else(|| entry.value.inspect());
+                let shown = entry
+                    .value
+                    .to_text()
+                    .unwrap_or_else(|| entry.value.inspect());
                 let message = format!("Included file `{shown}` needs to be a string");
                 Ok(self.tell("include", message, entry.value.span))
             }
@@ -206,12 +268,10 @@ impl Loader<'_> {
     fn admits(&mut self, rules: &[Rule]) -> bool {
         let mut admitted = false;
         for rule in rules {
-            let lookup = |name: &str| self.index.value(name).map(str::to_owned);
-            let holds = rule.condition.as_ref().is_none_or(|it| it.truthful(&lookup))
-                && rule
-                    .changes
-                    .as_ref()
-                    .is_none_or(|it| clause::changed(&it.paths, self.includes.changes));
+            let condition = rule.condition.as_ref();
+            let changes = rule.changes.as_ref();
+            let holds = condition.is_none_or(|it| it.truthful(&self.lookup))
+                && changes.is_none_or(|it| clause::changed(&it.paths, self.includes.changes));
             let holds = holds
                 && match &rule.exists {
                     None => true,
@@ -235,15 +295,13 @@ impl Loader<'_> {
             let loaded = self.local_file(location, span)?;
             return Ok(loaded.map(|tree| vec![tree]));
         }
-        let pattern = wildcard(location);
-        let known: BTreeSet<&String> = self.read.keys().collect();
-        let matching: Vec<String> = match pattern {
+        let matching: Vec<String> = match wildcard(location) {
             None => Vec::new(),
             Some(pattern) => {
-                let all = self.includes.files.paths().into_iter();
-                let new = |path: &String| pattern.is_match(path) && !known.contains(path);
-                let all: BTreeSet<String> = all.filter(new).collect();
-                all.into_iter().collect()
+                self.paths();
+                let all = self.paths.iter().flatten();
+                let new = |path: &&String| pattern.is_match(path) && !self.read.contains_key(*path);
+                all.filter(new).cloned().collect()
             }
         };
         let mut trees = Vec::new();
@@ -269,7 +327,9 @@ impl Loader<'_> {
         }
         let path = location.trim_start_matches('/');
         if let Some(known) = self.read.get(path) {
-            let Some(body) = known.clone() else { return Ok(None) };
+            let Some(body) = known.clone() else {
+                return Ok(None);
+            };
             return self.with_includes(body);
         }
         let body = self.read_file(location, path, span)?;
@@ -283,7 +343,10 @@ impl Loader<'_> {
     fn read_file(&mut self, location: &str, path: &str, span: Span) -> Loaded {
         let Some(bytes) = self.includes.files.read(path) else {
             let message = format!("Local file `{location}` does not exist!");
-            let near = suggest::nearest(path, self.paths().iter().map(String::as_str));
+            self.paths();
+            let paths = self.paths.iter().flatten();
+            let names: Vec<&str> = paths.map(String::as_str).collect();
+            let near = self.nearest.find(path, names.into_iter());
             let help = near.map(|near| format!("a file `{near}` exists"));
             let mut diagnostic = Diagnostic::error("include", message, Some(span));
             diagnostic.help = help;
@@ -296,14 +359,20 @@ impl Loader<'_> {
             return Err(Diagnostic::error("too-big", message, Some(span)));
         }
         let Ok(text) = String::from_utf8(bytes) else {
-            return Ok(self.tell("include", format!("`{location}`: Invalid YAML syntax"), span));
+            return Ok(self.tell(
+                "include",
+                format!("`{location}`: Invalid YAML syntax"),
+                span,
+            ));
         };
         if text.trim().is_empty() {
             let message = format!("Local file `{location}` is empty!");
             return Ok(self.tell("include", message, span));
         }
         let file = self.sources.add(path, text);
-        let Some(body) = self.parse(file, Some(location)) else { return Ok(None) };
+        let Some(body) = self.parse(file, Some(location)) else {
+            return Ok(None);
+        };
         if body.as_map().is_some_and(|map| map.entries.is_empty()) {
             let message = format!("Included file `{location}` does not have valid YAML syntax!");
             return Ok(self.tell("include", message, span));
@@ -313,19 +382,25 @@ impl Loader<'_> {
 
     fn paths(&mut self) -> &BTreeSet<String> {
         let files = self.includes.files;
-        self.paths.get_or_insert_with(|| files.paths().into_iter().collect())
+        self.paths
+            .get_or_insert_with(|| files.paths().into_iter().collect())
     }
 
     fn expand(&self, text: &str) -> String {
-        self.index.expand(text, Unknown::Empty)
+        self.lookup.index.expand(text, Unknown::Empty)
     }
 
     fn refuse<T>(&mut self, span: Span, what: &str) -> Option<T> {
-        self.tell("not-supported", format!("{what} is not supported yet"), span)
+        self.tell(
+            "not-supported",
+            format!("{what} is not supported yet"),
+            span,
+        )
     }
 
     fn tell<T>(&mut self, code: &'static str, message: String, span: Span) -> Option<T> {
-        self.diagnostics.push(Diagnostic::error(code, message, Some(span)));
+        self.diagnostics
+            .push(Diagnostic::error(code, message, Some(span)));
         None
     }
 }
@@ -338,29 +413,4 @@ fn is_empty(node: &Node) -> bool {
         Value::Map(map) => map.entries.is_empty(),
         _ => false,
     }
-}
-
-fn is_url(location: &str) -> bool {
-    ["http://", "https://", "git://", "ssh://"]
-        .iter()
-        .any(|scheme| location.get(..scheme.len()).is_some_and(|it| it.eq_ignore_ascii_case(scheme)))
-}
-
-/// Whether the name ends in `.yml` or `.yaml` behind something else.
-fn has_yaml_extension(path: &str) -> bool {
-    let name = path.rsplit('/').next().unwrap_or_default();
-    name.rsplit_once('.').is_some_and(|(stem, extension)| {
-        !stem.is_empty()
-            && ["yml", "yaml"].iter().any(|known| extension.eq_ignore_ascii_case(known))
-    })
-}
-
-/// GitLab's globs of includes: `*`, `**/` and `**`, nothing else.
-fn wildcard(glob: &str) -> Option<Regex> {
-    let pattern = regex::escape(glob)
-        .replace(r"\*\*/", "(?:.*/)?")
-        .replace(r"\*\*", ".*")
-        .replace(r"\*", "[^/]*");
-    // None: longer than a path can be.
-    Regex::new(&format!("^{pattern}$")).ok()
 }

@@ -7,11 +7,14 @@
 mod defaults;
 mod extends;
 mod include;
+mod location;
+mod nearest;
 mod reference;
 mod size;
 
 pub(crate) use defaults::apply as apply_defaults;
 pub(crate) use extends::extends;
 pub(crate) use include::{Includes, load};
+pub(crate) use nearest::Nearest;
 pub(crate) use reference::references;
 pub(crate) use size::{Budget, Size};

@@ -1,9 +1,12 @@
 //! `!reference [job, key]`: the value that stands there.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::size::{Budget, Size};
-use crate::{Diagnostic, Entry, Map, Node, Span, Value};
+use super::{
+    nearest::Nearest,
+    size::{Budget, Size},
+};
+use crate::{Diagnostic, Entry, FileId, Map, Node, Span, Value};
 
 /// How deep the result may be, lists and maps inside each other and references
 /// behind references together.
@@ -23,6 +26,8 @@ pub(crate) fn references(root: Map, budget: &mut Budget) -> (Map, Vec<Diagnostic
         known: BTreeMap::new(),
         chain: Vec::new(),
         budget,
+        nearest: Nearest::default(),
+        told: BTreeSet::new(),
         diagnostics: Vec::new(),
     };
     let mut replaced = Vec::new();
@@ -54,6 +59,8 @@ struct Pass<'r, 'b> {
     /// The references that are being resolved, outermost first.
     chain: Vec<Vec<&'r str>>,
     budget: &'b mut Budget,
+    nearest: Nearest,
+    told: BTreeSet<(FileId, u32, String)>,
     diagnostics: Vec<Diagnostic>,
 }
 
@@ -61,7 +68,11 @@ impl<'r> Pass<'r, '_> {
     /// A copy of a value without references. The error ends the pass.
     fn resolve(&mut self, node: &'r Node, depth: usize) -> Result<Node, Diagnostic> {
         if depth > MAX_DEPTH {
-            return Err(Diagnostic::error("too-big", "The parsed YAML is too big", Some(node.span)));
+            return Err(Diagnostic::error(
+                "too-big",
+                "The parsed YAML is too big",
+                Some(node.span),
+            ));
         }
         let value = match &node.value {
             Value::Reference(path) => return self.target(path, node.span, depth),
@@ -73,18 +84,27 @@ impl<'r> Pass<'r, '_> {
                 let mut entries = Vec::with_capacity(map.entries.len());
                 for entry in &map.entries {
                     let value = self.resolve(&entry.value, depth + 1)?;
-                    entries.push(Entry { key: entry.key.clone(), value });
+                    entries.push(Entry {
+                        key: entry.key.clone(),
+                        value,
+                    });
                 }
                 Value::Map(Map { entries })
             }
             scalar => scalar.clone(),
         };
-        Ok(Node { span: node.span, value })
+        Ok(Node {
+            span: node.span,
+            value,
+        })
     }
 
     /// What a reference points to.
     fn target(&mut self, path: &'r [Node], span: Span, depth: usize) -> Result<Node, Diagnostic> {
-        let nothing = Node { span, value: Value::Null };
+        let nothing = Node {
+            span,
+            value: Value::Null,
+        };
         let names: Option<Vec<&str>> = path.iter().map(Node::as_str).collect();
         let Some(names) = names.filter(|names| !names.is_empty()) else {
             self.tell(path, "is not valid", span);
@@ -132,19 +152,16 @@ impl<'r> Pass<'r, '_> {
     fn tell(&mut self, path: &[Node], problem: &str, span: Span) {
         let shown: Vec<String> = path.iter().map(Node::inspect).collect();
         let message = format!("!reference [{}] {problem}", shown.join(", "));
-        let told = self.diagnostics.iter();
-        let mut told = told.filter(|it| it.span == Some(span));
-        if told.all(|it| it.message != message) {
-            let mut diagnostic = Diagnostic::error("reference", message, Some(span));
-            let first = path.first().and_then(Node::as_str);
-            if let Some(first) = first.filter(|name| !self.index.contains_key(name))
-                && self.diagnostics.len() < 100
-            {
-                let near = crate::suggest::nearest(first, self.index.keys().copied());
-                diagnostic.help = near.map(|near| format!("did you mean `{near}`?"));
-            }
-            self.diagnostics.push(diagnostic);
+        // One that is reached from several places is told once.
+        if !self.told.insert((span.file, span.start, message.clone())) {
+            return;
         }
+        let first = path.first().and_then(Node::as_str);
+        let unknown = first.filter(|name| !self.index.contains_key(name));
+        let near = unknown.and_then(|name| self.nearest.find(name, self.index.keys().copied()));
+        let mut diagnostic = Diagnostic::error("reference", message, Some(span));
+        diagnostic.help = near.map(|near| format!("did you mean `{near}`?"));
+        self.diagnostics.push(diagnostic);
     }
 }
 

@@ -20,7 +20,10 @@ pub(crate) struct Size {
 impl Size {
     /// Measures a tree.
     pub(crate) fn of(node: &Node) -> Size {
-        let mut size = Size { nodes: 1, bytes: size_of::<Node>() };
+        let mut size = Size {
+            nodes: 1,
+            bytes: size_of::<Node>(),
+        };
         match &node.value {
             Value::String(text) => size.bytes += text.len(),
             Value::Seq(items) | Value::Reference(items) => {
@@ -57,7 +60,9 @@ pub(crate) struct Budget {
 impl Budget {
     /// A budget of which the files themselves take the first part.
     pub(crate) fn new(root: &Map) -> Budget {
-        Budget { used: Size::of_map(root) }
+        Budget {
+            used: Size::of_map(root),
+        }
     }
 
     /// Takes a copy of a tree from the budget; the error is for the user.
@@ -65,9 +70,8 @@ impl Budget {
         self.used.add(size);
         if self.used.nodes > MAX_NODES || self.used.bytes > MAX_BYTES {
             let message = "The parsed YAML is too big";
-            return Err(Diagnostic::error("too-big", message, Some(at)).help(
-                "the templates that `extends` and `!reference` copy make it too large",
-            ));
+            return Err(Diagnostic::error("too-big", message, Some(at))
+                .help("the templates that `extends` and `!reference` copy make it too large"));
         }
         Ok(())
     }

@@ -262,3 +262,21 @@ fn a_long_chain_of_references_is_no_recursion() {
     let expanded = expand_for_job(set).unwrap();
     assert!(expanded.iter().all(|variable| variable.value == "x"));
 }
+
+proptest::proptest! {
+    #[test]
+    fn an_expanded_set_holds_the_same_names(
+        values in proptest::collection::vec(("[ABC]", r#"([$%{}ABCä]|\$[ABC]|\$\{[ABCN]\}){0,6}"#), 0..6),
+    ) {
+        let set: Vec<Variable> =
+            values.iter().map(|(key, value)| Variable::new(key, value)).collect();
+        if let Ok(expanded) = expand_for_server(set.clone(), Unknown::Keep) {
+            let sorted = |set: &[Variable]| {
+                let mut keys: Vec<String> = set.iter().map(|variable| variable.key.clone()).collect();
+                keys.sort();
+                keys
+            };
+            proptest::prop_assert_eq!(sorted(&set), sorted(&expanded));
+        }
+    }
+}

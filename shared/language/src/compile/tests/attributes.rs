@@ -31,17 +31,26 @@ pub(super) fn difference(expected: &Json, config: &Config) -> Option<String> {
         let expected = &expected["jobs"][&job.name];
         compare(&job.name, &theirs_of(expected, job), &ours_of(job))
     });
-    std::iter::once(compare("workflow", &theirs, &ours)).chain(jobs).flatten().next()
+    std::iter::once(compare("workflow", &theirs, &ours))
+        .chain(jobs)
+        .flatten()
+        .next()
 }
 
 fn compare(of: &str, theirs: &Json, ours: &Json) -> Option<String> {
     let keys = theirs.as_object().unwrap().keys();
     let mut differing = keys.filter(|key| theirs[*key] != ours[*key]);
-    differing.next().map(|key| format!("{of} {key}: {}, not {}", ours[key], theirs[key]))
+    differing
+        .next()
+        .map(|key| format!("{of} {key}: {}, not {}", ours[key], theirs[key]))
 }
 
 fn or(value: &Json, default: Json) -> Json {
-    if value.is_null() { default } else { value.clone() }
+    if value.is_null() {
+        default
+    } else {
+        value.clone()
+    }
 }
 
 fn word(failure: OnJobFailure) -> &'static str {
@@ -53,8 +62,17 @@ fn word(failure: OnJobFailure) -> &'static str {
 
 fn theirs_of(job: &Json, ours: &Job) -> Json {
     let options = &job["options"];
-    let mut script = or(&options["before_script"], json!([])).as_array().unwrap().clone();
-    script.extend(or(&options["script"], json!(["x"])).as_array().unwrap().iter().cloned());
+    let mut script = or(&options["before_script"], json!([]))
+        .as_array()
+        .unwrap()
+        .clone();
+    script.extend(
+        or(&options["script"], json!(["x"]))
+            .as_array()
+            .unwrap()
+            .iter()
+            .cloned(),
+    );
     let criteria = &options["allow_failure_criteria"];
     let environment = &options["environment"];
     let retry = &options["retry"];
@@ -103,14 +121,7 @@ fn theirs_of(job: &Json, ours: &Job) -> Json {
         "reports": their_reports(&artifacts["reports"]),
         "caches": list(&job["cache"], their_cache).as_array().unwrap().iter()
             .filter(|it| !it.is_null()).cloned().collect::<Json>(),
-        "retry": retry.is_object().then(|| json!({
-            "max": number(&retry["max"]),
-            "when": or(&retry["when"], match &retry["exit_codes"] {
-                Json::Null => json!(["always"]),
-                _ => json!([]),
-            }),
-            "exit_codes": or(&retry["exit_codes"], json!([])),
-        })).unwrap_or_else(|| json!({"max": 0, "when": [], "exit_codes": []})),
+        "retry": their_retry(retry),
         "timeout": options["job_timeout"].as_f64(),
         "interruptible": or(&job["interruptible"], json!(false)),
         "resource_group": job["resource_group_key"],
@@ -143,8 +154,14 @@ fn ours_of(job: &Job) -> Json {
         None => job.when == When::Manual,
         Some(allow) => *allow == AllowFailure::Yes,
     };
-    let archive = job.artifacts.iter().find(|artifact| artifact.kind == "archive");
-    let reports = job.artifacts.iter().filter(|artifact| artifact.kind != "archive");
+    let archive = job
+        .artifacts
+        .iter()
+        .find(|artifact| artifact.kind == "archive");
+    let reports = job
+        .artifacts
+        .iter()
+        .filter(|artifact| artifact.kind != "archive");
     json!({
         "stage": job.stage,
         "script": job.script,
@@ -207,6 +224,22 @@ fn number(value: &Json) -> Json {
     }
 }
 
+fn their_retry(retry: &Json) -> Json {
+    if retry.is_null() {
+        return json!({"max": 0, "when": [], "exit_codes": []});
+    }
+    let when = if retry["exit_codes"].is_null() {
+        json!(["always"])
+    } else {
+        json!([])
+    };
+    json!({
+        "max": number(&retry["max"]),
+        "when": or(&retry["when"], when),
+        "exit_codes": or(&retry["exit_codes"], json!([])),
+    })
+}
+
 fn seconds(text: &Json) -> Json {
     json!(text.as_str().map(|text| duration::parse(text).unwrap()))
 }
@@ -223,19 +256,29 @@ fn our_when(when: When) -> (&'static str, Json) {
 }
 
 fn their_variables(variables: &Json) -> Json {
-    list(variables, |it| json!([it["key"], it["value"], it["raw"] == true]))
+    list(variables, |it| {
+        json!([it["key"], it["value"], it["raw"] == true])
+    })
 }
 
 fn our_variables(variables: &[Variable]) -> Json {
-    variables.iter().map(|it| json!([it.key, it.value, it.raw])).collect()
+    variables
+        .iter()
+        .map(|it| json!([it.key, it.value, it.raw]))
+        .collect()
 }
 
 fn their_needs(needs: &Json) -> Json {
-    list(needs, |it| json!([it["name"], it["artifacts"], it["optional"]]))
+    list(needs, |it| {
+        json!([it["name"], it["artifacts"], it["optional"]])
+    })
 }
 
 fn our_needs(needs: &[Need]) -> Json {
-    needs.iter().map(|it| json!([it.job, it.artifacts, it.optional])).collect()
+    needs
+        .iter()
+        .map(|it| json!([it.job, it.artifacts, it.optional]))
+        .collect()
 }
 
 fn their_image(image: &Json) -> Json {
@@ -272,7 +315,10 @@ fn their_service(service: &Json) -> Json {
 }
 
 fn our_service(service: &Service) -> Json {
-    let variables = service.variables.iter().map(|it| (it.key.clone(), json!(it.value)));
+    let variables = service
+        .variables
+        .iter()
+        .map(|it| (it.key.clone(), json!(it.value)));
     json!({
         "image": our_image(&service.image),
         "alias": service.alias,
@@ -392,7 +438,10 @@ fn our_rules(rules: &[Rule]) -> Json {
             RuleWhen::Run(when) => our_when(when),
         });
         let (when, start_in) = when.unzip();
-        let variables = rule.variables.iter().map(|it| (it.key.clone(), json!(it.value)));
+        let variables = rule
+            .variables
+            .iter()
+            .map(|it| (it.key.clone(), json!(it.value)));
         json!({
             "if": rule.condition.as_ref().map(|it| it.text().to_owned()),
             "changes": rule.changes.as_ref().map(|it| &it.paths),

@@ -1,3 +1,4 @@
+mod files;
 mod plans;
 mod variables;
 mod vectors;

@@ -11,6 +11,7 @@ use super::super::{clause, seed, workflow};
 use super::{SPAN, config, job, push, rule, tree};
 use crate::config::{Need, Policy, Rule, RuleChanges, RuleExists, RuleWhen};
 use crate::expression::Expression;
+use crate::pattern::Cache;
 use crate::variables::Unknown;
 use crate::{Changes, Context, RefKind};
 
@@ -93,7 +94,9 @@ fn changes_hold_as_in_gitlab() {
         let (globs, changed) = match row["note"].as_str() {
             None => {
                 let variables = vars(&row["vars"]);
-                let scope = Scope::new(&variables);
+                let (context, files) = (push(), tree(&[]));
+                let event = Event::new(&context, &files);
+                let scope = Scope::new(&variables, &event);
                 let globs = strings(&row["globs"]);
                 let globs = globs
                     .iter()
@@ -128,7 +131,9 @@ fn exists_holds_as_in_gitlab() {
         let (globs, files) = match row["note"].as_str() {
             None => {
                 let variables = vars(&row["vars"]);
-                let scope = Scope::new(&variables);
+                let (context, files) = (push(), tree(&[]));
+                let event = Event::new(&context, &files);
+                let scope = Scope::new(&variables, &event);
                 let globs = strings(&row["globs"]);
                 let globs = globs
                     .iter()
@@ -169,7 +174,7 @@ fn only_refs_hold_as_in_gitlab() {
             source: row["source"].as_str().unwrap(),
             project: "group/project",
         };
-        let holds = refs_match(&strings(&row["refs"]), origin);
+        let holds = refs_match(&strings(&row["refs"]), origin, &Cache::default());
         assert_eq!(holds, row["result"].as_bool().unwrap(), "{row}");
     }
 }
@@ -290,8 +295,9 @@ fn written(decision: &seed::Decision<'_>, by_rule: bool) -> Json {
 
 #[test]
 fn an_empty_policy_asks_nothing() {
-    let context = push();
-    let scope = Scope::new(&[]);
-    assert!(super::super::policy::unmet(&Policy::default(), &context, &scope).is_none());
-    assert!(super::super::policy::met(&Policy::default(), &context, &scope).is_none());
+    let (context, files) = (push(), tree(&[]));
+    let event = Event::new(&context, &files);
+    let scope = Scope::new(&[], &event);
+    assert!(super::super::policy::unmet(&Policy::default(), &scope).is_none());
+    assert!(super::super::policy::met(&Policy::default(), &scope).is_none());
 }

@@ -1,0 +1,205 @@
+//! `fleetctl run`: snapshot, compile, select, run, show.
+
+mod engine;
+mod list;
+mod select;
+mod view;
+mod workspace;
+
+use std::io;
+use std::num::NonZeroU32;
+use std::path::PathBuf;
+use std::thread;
+
+use anyhow::Context as _;
+use fleet_agent::Shell;
+use fleet_coordinator::Request;
+use fleet_language::Context;
+use fleet_model::{JobState, PipelineId, Plan};
+
+use self::engine::{Ended, Setup};
+use self::select::Selection;
+use self::view::{Form, Logs, View};
+pub(crate) use self::view::duration;
+use self::workspace::Workspace;
+use crate::cli::{self, Executor, Global, TextOrJson};
+use crate::findings;
+use crate::project::Project;
+use crate::snapshot::{self, Snapshot};
+use crate::terminal::Terminal;
+use crate::{Exit, Failure};
+
+/// Runs the pipeline of the working tree.
+pub(crate) fn run(arguments: cli::Run, global: Global) -> Result<Exit, Failure> {
+    if arguments.executor == Executor::Docker {
+        return Err(Failure::usage(
+            "the docker executor is not there yet. Try: --executor shell, which runs scripts in this machine's shell",
+        ));
+    }
+    let project = Project::find(&arguments.place)?;
+    let text = project.config_text()?;
+    let Some(wish) = wish(&arguments, &project)? else {
+        eprintln!("nothing failed last time; `fleetctl run` runs everything");
+        return Ok(Exit::Done);
+    };
+    let snapshot = snapshot::take(&project.root, &snapshot::store_dir(&project.root))
+        .context("take a snapshot of the working tree")?;
+    let workspace = Workspace::create(&project)?;
+    let context = project.context(&arguments.event, &snapshot, workspace.number)?;
+    let compiled =
+        fleet_language::compile((&project.config_name(), &text), &context, &project.files());
+    findings::print(&compiled, global);
+    let Some(plan) = compiled.plan.as_ref().filter(|_| !compiled.has_errors()) else {
+        return Ok(Exit::Usage);
+    };
+    let selection = select::select(plan, &wish).map_err(Failure::usage)?;
+    if arguments.list {
+        return list::print(&selection, &compiled, arguments.output);
+    }
+    if !global.quiet {
+        introduce(&snapshot, &selection);
+    }
+    if selection.plan.jobs.is_empty() {
+        eprintln!("nothing to run");
+        return Ok(Exit::Done);
+    }
+    let slots = arguments.slots.map_or_else(cpus, NonZeroU32::get);
+    let setup = setup(selection.plan, &context, &snapshot, &workspace, slots);
+    let (ended, failed) = show(setup, view_wish(arguments.output, global), global)?;
+    if !ended.interrupted {
+        workspace::record(&project, failed)?;
+    }
+    Ok(exit(ended))
+}
+
+
+/// What is asked for; none where it is what failed and nothing did.
+fn wish(arguments: &cli::Run, project: &Project) -> Result<Option<select::Wish>, Failure> {
+    let names = if arguments.failed {
+        match workspace::last_failed(project) {
+            Some(failed) if failed.is_empty() => return Ok(None),
+            Some(failed) => failed,
+            None => {
+                return Err(Failure::usage("no run is known yet. Try: fleetctl run"));
+            }
+        }
+    } else {
+        arguments.jobs.clone()
+    };
+    Ok(Some(select::Wish {
+        names,
+        stage: arguments.stage.clone(),
+        alone: arguments.no_needs,
+        deploy: arguments.deploy,
+    }))
+}
+
+/// Says what is about to run, and what is not.
+fn introduce(snapshot: &Snapshot, selection: &Selection) {
+    let plan = &selection.plan;
+    let name = plan.name.as_ref().map(|name| format!("{name}: ")).unwrap_or_default();
+    eprintln!("{name}{}", snapshot.description);
+    for note in snapshot.notes.iter().chain(&selection.notes) {
+        eprintln!("note: {note}");
+    }
+    for (name, why) in &selection.left_out {
+        eprintln!("left out: {name}: {why}");
+    }
+    if !selection.left_out.is_empty() {
+        eprintln!("  name a job to run it, or take all with --deploy");
+    }
+    let count = |wanted: fn(&fleet_model::PlannedJob) -> bool| {
+        plan.jobs.iter().filter(|job| wanted(job)).count()
+    };
+    for (count, what, so) in [
+        (count(|job| job.image.is_some()), "an image", "run in this machine's shell instead"),
+        (count(|job| !job.services.is_empty()), "services", "run without them"),
+    ] {
+        if count > 0 {
+            eprintln!("note: {count} of {} jobs ask for {what} and {so}", plan.jobs.len());
+        }
+    }
+}
+
+fn setup(
+    plan: Plan,
+    context: &Context,
+    snapshot: &Snapshot,
+    workspace: &Workspace,
+    slots: u32,
+) -> Setup {
+    Setup {
+        request: Request {
+            project: context.project.id,
+            project_path: context.project.path.clone(),
+            protected: context.reference.protected,
+            plan,
+            source: snapshot.source_for(&context.reference),
+        },
+        pipeline: PipelineId(workspace.number),
+        slots,
+        builds_dir: workspace.builds_dir.clone(),
+        run_dir: workspace.run_dir.clone(),
+        shell: shell(),
+        tick: None,
+    }
+}
+
+/// Runs what is set up and shows it. Returns how it ended and what failed.
+fn show(
+    mut setup: Setup,
+    wish: view::Wish,
+    global: Global,
+) -> Result<(Ended, Vec<String>), Failure> {
+    start_tracing();
+    let terminal = Terminal::stdout(global.no_color);
+    let mut view = View::new(&setup.request.plan, wish, terminal, io::stdout().lock());
+    setup.tick = view.tick();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("start the runtime")?;
+    let ended = runtime.block_on(engine::run(setup, |told| view.told(told)))?;
+    Ok((ended, view.end()))
+}
+
+/// `FLEET_LOG=debug` shows on stderr what coordinator and agent do inside.
+fn start_tracing() {
+    if let Ok(filter) = tracing_subscriber::EnvFilter::try_from_env("FLEET_LOG") {
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).init();
+    }
+}
+
+fn view_wish(output: TextOrJson, global: Global) -> view::Wish {
+    let form = match output {
+        TextOrJson::Text => Form::Text,
+        TextOrJson::Json => Form::Json,
+    };
+    let logs = match (form, global.quiet, global.verbose) {
+        (_, true, _) => Logs::Off,
+        (Form::Json, ..) | (_, _, true) => Logs::All,
+        (Form::Text, ..) => Logs::Scripts,
+    };
+    view::Wish { form, logs }
+}
+
+/// bash where there is one, as gitlab-runner does. Not as a login shell: the
+/// person's own environment is there already.
+fn shell() -> Shell {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let bash = std::env::split_paths(&path).map(|dir| dir.join("bash")).find(|bash| bash.is_file());
+    Shell { program: bash.unwrap_or_else(|| PathBuf::from("/bin/sh")), login: false }
+}
+
+fn cpus() -> u32 {
+    thread::available_parallelism().map_or(1, |count| u32::try_from(count.get()).unwrap_or(1))
+}
+
+fn exit(ended: Ended) -> Exit {
+    match ended.status {
+        _ if ended.interrupted => Exit::Interrupted,
+        JobState::Success | JobState::Skipped => Exit::Done,
+        JobState::Canceled => Exit::Canceled,
+        _ => Exit::Failed,
+    }
+}

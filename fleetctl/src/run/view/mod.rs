@@ -1,0 +1,263 @@
+//! What people see of a run: a live tree on a terminal, a line for each change
+//! elsewhere, JSON for programs.
+//!
+//! [`State`] takes the events, `render` draws it, `screen` knows what stands on
+//! the terminal; only [`View`] writes and reads the clock.
+
+mod ansi;
+mod json;
+mod log;
+mod render;
+mod screen;
+mod state;
+#[cfg(test)]
+mod tests;
+
+use std::io::Write;
+use std::time::{Duration, Instant};
+
+use fleet_coordinator::Event;
+use fleet_model::{JobId, JobState, Plan, Timestamp};
+
+use self::render::Canvas;
+use self::screen::Screen;
+use self::state::{Change, State};
+pub(crate) use self::render::duration;
+use super::engine::Told;
+use crate::terminal::{Size, Terminal};
+
+/// Between two pictures.
+const FRAME: Duration = Duration::from_millis(66);
+/// Log bytes that wait for the next picture; more are drawn at once.
+const WAITING_BYTES: usize = 64 * 1024;
+
+/// What to show.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Wish {
+    /// In which form.
+    pub(crate) form: Form,
+    /// Which lines of logs.
+    pub(crate) logs: Logs,
+}
+
+/// The form of a view.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// For people.
+    Text,
+    /// For programs.
+    Json,
+}
+
+/// Which lines of logs are shown while jobs run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Logs {
+    /// None.
+    Off,
+    /// What scripts print.
+    Scripts,
+    /// What the agent prints of its own work too.
+    All,
+}
+
+/// Shows one run.
+///
+/// A reader that goes away (`fleetctl run | head`) stops the view, not the run.
+pub(crate) struct View<W> {
+    out: W,
+    terminal: Terminal,
+    wish: Wish,
+    state: State,
+    ids: Vec<JobId>,
+    clock: Instant,
+    screen: Screen,
+    /// Log lines that the next picture prints.
+    waiting: Vec<String>,
+    waiting_bytes: usize,
+    last_frame: Option<Timestamp>,
+    is_stale: bool,
+}
+
+impl<W: Write> View<W> {
+    /// A view of a run that is about to start.
+    pub(crate) fn new(plan: &Plan, wish: Wish, terminal: Terminal, out: W) -> View<W> {
+        View {
+            out,
+            terminal,
+            wish,
+            state: State::new(plan, Timestamp(0)),
+            ids: Vec::new(),
+            clock: Instant::now(),
+            screen: Screen::default(),
+            waiting: Vec::new(),
+            waiting_bytes: 0,
+            last_frame: None,
+            is_stale: true,
+        }
+    }
+
+    /// How often the view wants to be told the time; none: never.
+    pub(crate) fn tick(&self) -> Option<Duration> {
+        self.live().map(|_| FRAME)
+    }
+
+    /// Takes what the engine tells.
+    pub(crate) fn told(&mut self, told: Told) {
+        let now = self.now();
+        match told {
+            Told::Created(created) => {
+                self.state.created(&created.jobs);
+                if self.wish.form == Form::Json {
+                    let value = json::created(&self.state, &created);
+                    self.print(&value.to_string());
+                }
+                self.ids = created.jobs;
+            }
+            Told::Event(event) => self.event(now, &event),
+            Told::Interrupted(mode) => {
+                self.state.interrupted = Some(mode);
+                self.is_stale = true;
+                if self.live().is_none() {
+                    eprintln!("{}", render::interrupted(mode));
+                }
+            }
+            Told::Tick => {}
+        }
+        if let Some(size) = self.live() {
+            self.frame(now, size);
+        } else {
+            let _ = self.out.flush();
+        }
+    }
+
+    /// Shows how the run ended and gives back the names of the jobs that failed.
+    pub(crate) fn end(mut self) -> Vec<String> {
+        let now = self.now();
+        if self.wish.form == Form::Json {
+            let value = json::end(&self.state, now);
+            self.print(&value.to_string());
+        } else if let Some(size) = self.live() {
+            let canvas = self.canvas(Some(size.columns));
+            // The last picture may be as long as it is: it is not drawn again.
+            let mut lines = std::mem::take(&mut self.waiting);
+            lines.extend(render::tree(&self.state, canvas, usize::MAX, now));
+            lines.pop();
+            lines.extend(render::ending(&self.state, canvas, now));
+            let text = self.screen.draw(&lines, &[], size.columns);
+            let _ = self.out.write_all(text.as_bytes());
+        } else {
+            for line in render::ending(&self.state, self.canvas(None), now) {
+                self.print(&line);
+            }
+        }
+        let _ = self.out.flush();
+        self.state.failed_names()
+    }
+
+    fn event(&mut self, now: Timestamp, event: &Event) {
+        for change in self.state.apply(now, event) {
+            self.is_stale = true;
+            match (self.wish.form, self.live()) {
+                (Form::Json, _) => {
+                    if let Some(value) = json::change(&self.state, &self.ids, &change)
+                        && self.is_wanted(&change)
+                    {
+                        self.print(&value.to_string());
+                    }
+                }
+                (Form::Text, Some(size)) => {
+                    if let Change::Line(index, line) = &change
+                        && self.is_wanted(&change)
+                    {
+                        let canvas = self.canvas(Some(size.columns));
+                        let lines = render::log_line(&self.state, *index, &line.text, canvas);
+                        self.waiting_bytes += lines.iter().map(String::len).sum::<usize>();
+                        self.waiting.extend(lines);
+                    }
+                }
+                (Form::Text, None) => self.change(now, &change),
+            }
+        }
+    }
+
+    /// Prints a change on a line of its own.
+    fn change(&mut self, now: Timestamp, change: &Change) {
+        if !self.is_wanted(change) {
+            return;
+        }
+        let canvas = self.canvas(None);
+        match change {
+            Change::Line(index, line) => {
+                for line in render::log_line(&self.state, *index, &line.text, canvas) {
+                    self.print(&line);
+                }
+            }
+            Change::Job(index) => {
+                let line = render::state_line(&self.state, *index, canvas, now);
+                self.print(&line);
+            }
+            Change::Pipeline => {}
+        }
+    }
+
+    fn is_wanted(&self, change: &Change) -> bool {
+        match change {
+            Change::Line(_, line) => match self.wish.logs {
+                Logs::Off => false,
+                Logs::Scripts => !line.of_agent,
+                Logs::All => true,
+            },
+            // Waiting says nothing where lines are not replaced.
+            Change::Job(index) => {
+                self.wish.form == Form::Json
+                    || self.wish.logs == Logs::All
+                    || self.state.jobs.get(*index).is_some_and(|job| {
+                        !matches!(
+                            job.state,
+                            JobState::Created
+                                | JobState::Pending
+                                | JobState::Preparing
+                                | JobState::WaitingForResource
+                        )
+                    })
+            }
+            Change::Pipeline => true,
+        }
+    }
+
+    /// Draws if something changed and it is time, or time passes for a job.
+    fn frame(&mut self, now: Timestamp, size: Size) {
+        let due = self.last_frame.is_none_or(|last| now.since(last) >= FRAME);
+        let runs = self.state.jobs.iter().any(|job| job.state == JobState::Running);
+        if !(due && (self.is_stale || runs)) && self.waiting_bytes < WAITING_BYTES {
+            return;
+        }
+        self.last_frame = Some(now);
+        self.is_stale = false;
+        self.waiting_bytes = 0;
+        let lines = std::mem::take(&mut self.waiting);
+        let canvas = self.canvas(Some(size.columns));
+        // One row stays free for what is typed.
+        let tree = render::tree(&self.state, canvas, size.rows.saturating_sub(2).max(1), now);
+        let text = self.screen.draw(&lines, &tree, size.columns);
+        let _ = self.out.write_all(text.as_bytes());
+        let _ = self.out.flush();
+    }
+
+    /// The size of the terminal that shows the tree; none where there is no tree.
+    fn live(&self) -> Option<Size> {
+        if self.wish.form == Form::Json { None } else { self.terminal.live() }
+    }
+
+    fn canvas(&self, columns: Option<usize>) -> Canvas {
+        Canvas { columns, color: self.terminal.color }
+    }
+
+    fn print(&mut self, line: &str) {
+        let _ = writeln!(self.out, "{line}");
+    }
+
+    fn now(&self) -> Timestamp {
+        Timestamp(u64::try_from(self.clock.elapsed().as_millis()).unwrap_or(u64::MAX))
+    }
+}

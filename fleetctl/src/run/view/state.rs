@@ -1,0 +1,226 @@
+//! What is known of a run: plain data that events change and renderers read.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use fleet_coordinator::{CancelMode, Event, JobEvent};
+use fleet_model::{AgentName, FailureReason, JobId, JobState, Plan, Timestamp};
+
+use super::log::{Line, Reader};
+
+/// Lines of a failed job that are shown again at the end.
+pub(super) const TAIL_LINES: usize = 20;
+
+/// A run, as far as it was told.
+#[derive(Clone, Debug)]
+pub(crate) struct State {
+    /// The stages, in order.
+    pub(super) stages: Vec<String>,
+    /// The jobs, in the order of the plan.
+    pub(super) jobs: Vec<Job>,
+    /// The pipeline's state.
+    pub(super) status: JobState,
+    /// When the first event came.
+    pub(super) started: Timestamp,
+    /// Jobs are being stopped, and how hard.
+    pub(super) interrupted: Option<CancelMode>,
+    ids: BTreeMap<JobId, usize>,
+}
+
+/// A job, as far as it was told.
+#[derive(Clone, Debug)]
+pub(super) struct Job {
+    pub(super) name: String,
+    /// Index into [`State::stages`].
+    pub(super) stage: usize,
+    pub(super) state: JobState,
+    /// The number of its newest try; 0 before the first.
+    pub(super) attempt: u32,
+    pub(super) started: Option<Timestamp>,
+    pub(super) ended: Option<Timestamp>,
+    pub(super) agent: Option<AgentName>,
+    pub(super) reason: Option<FailureReason>,
+    pub(super) exit_code: Option<i32>,
+    pub(super) allowed_failure: bool,
+    /// The agent's account of a failure.
+    pub(super) message: Option<String>,
+    /// The newest lines of its log.
+    pub(super) tail: VecDeque<String>,
+    /// A delay before it starts, for people.
+    pub(super) delay: Option<std::time::Duration>,
+    reader: Reader,
+}
+
+/// What an event changed; indexes are places in [`State::jobs`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Change {
+    /// A job has a new state.
+    Job(usize),
+    /// A job wrote a line.
+    Line(usize, Line),
+    /// The pipeline has a new state.
+    Pipeline,
+}
+
+impl State {
+    /// A run of `plan` of which nothing was told yet.
+    pub(crate) fn new(plan: &Plan, now: Timestamp) -> State {
+        let jobs = plan.jobs.iter().map(|job| Job {
+            name: clean(&job.name),
+            stage: job.stage,
+            state: JobState::Created,
+            attempt: 0,
+            started: None,
+            ended: None,
+            agent: None,
+            reason: None,
+            exit_code: None,
+            allowed_failure: false,
+            message: None,
+            tail: VecDeque::new(),
+            delay: match job.when {
+                fleet_model::When::Delayed(delay) => Some(delay),
+                _ => None,
+            },
+            reader: Reader::default(),
+        });
+        State {
+            stages: plan.stages.iter().map(|stage| clean(stage)).collect(),
+            jobs: jobs.collect(),
+            status: JobState::Created,
+            started: now,
+            interrupted: None,
+            ids: BTreeMap::new(),
+        }
+    }
+
+    /// Takes the ids of the jobs, in the order of the plan.
+    pub(crate) fn created(&mut self, ids: &[JobId]) {
+        self.ids = ids.iter().copied().zip(0..self.jobs.len()).collect();
+    }
+
+    /// Takes an event and tells what it changed. Events of unknown jobs change
+    /// nothing.
+    pub(super) fn apply(&mut self, now: Timestamp, event: &Event) -> Vec<Change> {
+        match event {
+            Event::Pipeline(status) => {
+                self.status = *status;
+                vec![Change::Pipeline]
+            }
+            Event::Job(event) => match self.ids.get(&event.job) {
+                Some(&index) => self.job(now, index, event),
+                None => Vec::new(),
+            },
+            Event::Log { job, attempt, data, .. } => match self.ids.get(job) {
+                Some(&index) => {
+                    let job = &mut self.jobs[index];
+                    let mut changes = job.begin(index, *attempt);
+                    let lines = job.reader.push(data);
+                    changes.extend(job.keep(index, lines));
+                    changes
+                }
+                None => Vec::new(),
+            },
+        }
+    }
+
+    fn job(&mut self, now: Timestamp, index: usize, event: &JobEvent) -> Vec<Change> {
+        let job = &mut self.jobs[index];
+        let mut changes = job.begin(index, event.attempt);
+        if event.state.is_completed() {
+            let rest = job.reader.finish();
+            changes.extend(job.keep(index, rest));
+        }
+        if event.state == job.state && event.agent == job.agent {
+            return changes;
+        }
+        if event.state == JobState::Running && job.started.is_none() {
+            job.started = Some(now);
+        }
+        if event.state.is_completed() && job.started.is_some() && job.ended.is_none() {
+            job.ended = Some(now);
+        }
+        job.state = event.state;
+        job.reason.clone_from(&event.reason);
+        job.exit_code = event.exit_code;
+        job.allowed_failure = event.allowed_failure;
+        job.agent.clone_from(&event.agent);
+        job.message = event.message.as_deref().map(clean);
+        changes.push(Change::Job(index));
+        changes
+    }
+
+    /// Jobs whose failure fails the pipeline, in the order of the plan.
+    pub(super) fn failed(&self) -> impl Iterator<Item = &Job> {
+        self.jobs.iter().filter(|job| job.state == JobState::Failed && !job.allowed_failure)
+    }
+
+    /// Names of jobs that a later run may be asked to run again.
+    pub(crate) fn failed_names(&self) -> Vec<String> {
+        self.failed().map(|job| job.name.clone()).collect()
+    }
+
+    /// Whether more than one agent runs jobs, so that their names tell something.
+    pub(super) fn has_several_agents(&self) -> bool {
+        let mut agents = self.jobs.iter().filter_map(|job| job.agent.as_ref());
+        agents.next().is_some_and(|first| agents.any(|agent| agent != first))
+    }
+}
+
+impl Job {
+    /// How long its newest try runs or ran.
+    pub(super) fn elapsed(&self, now: Timestamp) -> Option<std::time::Duration> {
+        Some(self.ended.unwrap_or(now).since(self.started?))
+    }
+
+    /// What there is to say about its state beyond the state itself.
+    pub(super) fn remark(&self) -> Option<String> {
+        match self.state {
+            JobState::Failed => {
+                let why = match (&self.exit_code, &self.reason, &self.message) {
+                    (Some(code), _, _) if *code != 0 => format!("exit code {code}"),
+                    (_, _, Some(message)) => message.clone(),
+                    (_, Some(reason), None) => reason.as_str().replace('_', " "),
+                    _ => return self.allowed_failure.then(|| "allowed to fail".to_owned()),
+                };
+                Some(if self.allowed_failure { format!("{why}, allowed to fail") } else { why })
+            }
+            JobState::Running if self.attempt > 1 => Some(format!("try {}", self.attempt)),
+            JobState::Pending => Some("waits for a slot".to_owned()),
+            JobState::WaitingForResource => Some("waits for its resource group".to_owned()),
+            JobState::Scheduled => Some(match self.delay {
+                Some(delay) => format!("starts after {}", super::render::duration(delay)),
+                None => "starts later".to_owned(),
+            }),
+            JobState::Manual => Some("waits for a person".to_owned()),
+            _ => None,
+        }
+    }
+
+    /// Begins a new try, if this is one: its time and its log start anew.
+    fn begin(&mut self, index: usize, attempt: u32) -> Vec<Change> {
+        if attempt <= self.attempt {
+            return Vec::new();
+        }
+        let rest = std::mem::take(&mut self.reader).finish();
+        let changes = self.keep(index, rest);
+        self.attempt = attempt;
+        self.tail.clear();
+        (self.started, self.ended) = (None, None);
+        changes
+    }
+
+    fn keep(&mut self, index: usize, lines: Vec<Line>) -> Vec<Change> {
+        for line in &lines {
+            if self.tail.len() == TAIL_LINES {
+                self.tail.pop_front();
+            }
+            self.tail.push_back(line.text.clone());
+        }
+        lines.into_iter().map(|line| Change::Line(index, line)).collect()
+    }
+}
+
+/// Names come from the user's file: one line, nothing that steers a terminal.
+fn clean(text: &str) -> String {
+    super::ansi::strip(&super::ansi::sanitize(text.replace('\n', " ").as_bytes()))
+}
