@@ -13,6 +13,7 @@ use fleet_model::{AgentName, JobId, JobState, PipelineId};
 use hyper_util::rt::TokioIo;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::MissedTickBehavior;
+use tokio_stream::StreamExt;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::{Channel, Endpoint, Server};
 
@@ -20,26 +21,26 @@ use tonic::transport::{Channel, Endpoint, Server};
 const PIPE_BYTES: usize = 256 * 1024;
 
 /// What is to run, and where.
-pub struct Setup {
+pub(super) struct Setup {
     /// The pipeline.
-    pub request: Request,
+    pub(super) request: Request,
     /// The pipeline's number; its jobs' numbers follow from it.
-    pub pipeline: PipelineId,
+    pub(super) pipeline: PipelineId,
     /// Jobs that run at once.
-    pub slots: u32,
+    pub(super) slots: u32,
     /// Where jobs have their project folders.
-    pub builds_dir: PathBuf,
+    pub(super) builds_dir: PathBuf,
     /// This run's own folder: logs, artifacts, the agent's state.
-    pub run_dir: PathBuf,
+    pub(super) run_dir: PathBuf,
     /// The shell scripts run in.
-    pub shell: Shell,
-    /// How often [`Signal::Tick`](Told::Tick) is told; none: never.
-    pub tick: Option<Duration>,
+    pub(super) shell: Shell,
+    /// How often [`Told::Tick`] is told; none: never.
+    pub(super) tick: Option<Duration>,
 }
 
 /// What the engine tells while it works.
 #[derive(Debug)]
-pub enum Told {
+pub(super) enum Told {
     /// The pipeline was created: its jobs have ids.
     Created(Created),
     /// Something became true.
@@ -52,11 +53,11 @@ pub enum Told {
 
 /// How a run ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Ended {
+pub(super) struct Ended {
     /// The pipeline's last state.
-    pub status: JobState,
+    pub(super) status: JobState,
     /// Whether somebody interrupted it.
-    pub interrupted: bool,
+    pub(super) interrupted: bool,
 }
 
 /// Runs a pipeline to its end. When it returns, nothing of it is left running.
@@ -66,7 +67,7 @@ pub struct Ended {
 ///
 /// # Errors
 /// The coordinator or the agent cannot start; nothing was run.
-pub async fn run(setup: Setup, mut tell: impl FnMut(Told)) -> anyhow::Result<Ended> {
+pub(super) async fn run(setup: Setup, mut tell: impl FnMut(Told)) -> anyhow::Result<Ended> {
     let mut interrupts = Interrupts::listen()?;
     let coordinator = Coordinator::start(CoordinatorSettings {
         blobs_dir: setup.run_dir.clone(),
@@ -146,7 +147,8 @@ fn local_tags(setup: &Setup) -> Vec<String> {
 async fn connect(coordinator: &Coordinator, stop: CancellationToken) -> anyhow::Result<Channel> {
     let (client, server) = tokio::io::duplex(PIPE_BYTES);
     let service = coordinator.agent_service();
-    let incoming = tokio_stream::once(Ok::<_, io::Error>(server));
+    // One connection and no end: a server whose listener ends says goodbye.
+    let incoming = tokio_stream::once(Ok::<_, io::Error>(server)).chain(tokio_stream::pending());
     tokio::spawn(async move {
         let served = Server::builder()
             .add_service(service)
