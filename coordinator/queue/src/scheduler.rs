@@ -137,7 +137,7 @@ impl Scheduler {
     ) {
         let running = self.running_of(project);
         if let Some(class) = self.classes.get_mut(requirements) {
-            
+            class.by_wait.remove(&(since, job));
             class.change(project, running, running, |jobs| jobs.remove(&job));
             if class.jobs.is_empty() {
                 self.classes.remove(requirements);

@@ -190,3 +190,18 @@ fn unknown_agents_are_refused() {
         Err(Rejected::UnknownAgent(agent))
     );
 }
+
+#[test]
+fn agent_that_was_lost_and_heard_of_is_lost_again_when_it_falls_silent() {
+    let mut fleet = Fleet::empty();
+    fleet.connect("a1", "boot", 1, &[]);
+    fleet.pass(secs(60), &[]);
+    fleet.step(Input::Heartbeat { agent: agent("a1") });
+    fleet.create(&[job("a", 0)]);
+    assert_eq!(fleet.state("a"), JobState::Running);
+    fleet.pass(secs(30), &[]);
+    let status = |fleet: &Fleet| fleet.queue.agent(&agent("a1")).expect("an agent").status;
+    assert_eq!(status(&fleet), AgentStatus::Lost);
+    fleet.pass(secs(600), &[]);
+    assert_eq!(fleet.state("a"), JobState::Failed);
+}

@@ -65,8 +65,9 @@ fn result_is_taken_once() {
         fence,
     };
     assert_eq!(report(Outcome::Success).len(), 3);
-    assert_eq!(report(Outcome::Success), [taken.clone()]);
-    assert_eq!(report(failed("script_failure", 1)), [taken]);
+    for again in [Outcome::Success, failed("script_failure", 1)] {
+        assert_eq!(report(again), std::slice::from_ref(&taken));
+    }
     assert_eq!(fleet.state("a"), JobState::Success);
 }
 
@@ -185,4 +186,19 @@ fn resource_groups_of_two_projects_are_two() {
     let other = crate::fixture::pipeline(2, 2, 10, &[job("x", 0).group("production")]);
     let effects = fleet.step(Input::CreatePipeline(other));
     assert_eq!(leased(&effects), [(10, "a1".to_owned())]);
+}
+
+#[test]
+fn each_job_has_its_own_hour_without_a_fitting_agent() {
+    let gpu = |name| job(name, 0).tags(&["gpu"]);
+    let mut fleet = Fleet::with(&[gpu("a")]);
+    fleet.pass(secs(3000), &["a1"]);
+    let later = crate::fixture::pipeline(2, 1, 10, &[gpu("x")]);
+    fleet.step(Input::CreatePipeline(later));
+    fleet.pass(secs(3599), &["a1"]);
+    assert_eq!(fleet.state("a"), JobState::Failed);
+    let state = |fleet: &Fleet| fleet.queue.job(JobId(10)).map(|job| job.state);
+    assert_eq!(state(&fleet), Some(JobState::Pending));
+    fleet.pass(secs(1), &["a1"]);
+    assert_eq!(state(&fleet), Some(JobState::Failed));
 }

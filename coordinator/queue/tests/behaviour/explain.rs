@@ -85,13 +85,22 @@ fn pending_job_names_what_keeps_each_agent_from_it() {
 #[test]
 fn waiting_for_resource_names_the_holder_and_the_place() {
     let group = |name| job(name, 0).group("production");
-    let fleet = Fleet::with(&[group("a"), group("b"), group("c")]);
+    let mut fleet = Fleet::with(&[group("a"), group("b"), group("c")]);
     assert_eq!(
         why(&fleet, "c"),
         Why::Resource {
             group: "production".to_owned(),
             holder: Some(JobId(1)),
             ahead: 1,
+        }
+    );
+    fleet.succeed("a");
+    assert_eq!(
+        why(&fleet, "c"),
+        Why::Resource {
+            group: "production".to_owned(),
+            holder: Some(JobId(2)),
+            ahead: 0,
         }
     );
 }

@@ -98,3 +98,18 @@ fn agents_may_refuse_untagged_jobs_and_those_of_unprotected_refs() {
     let expected = [(2, "safe".to_owned()), (3, "tagged".to_owned())];
     assert_eq!(leased(&effects), expected);
 }
+
+#[test]
+fn job_that_is_being_canceled_counts_for_its_project_until_it_ends() {
+    let mut fleet = Fleet::empty();
+    let three = [job("a", 0), job("b", 0), job("c", 0)];
+    fleet.connect("a1", "boot", 3, &[]);
+    fleet.create(&three);
+    fleet.step(Input::CreatePipeline(pipeline(2, 1, 11, &three)));
+    fleet.step(Input::CreatePipeline(pipeline(3, 2, 21, &three)));
+    fleet.cancel("a");
+    fleet.cancel("b");
+    // Project 1 still has two running, project 2 none; then each has one.
+    assert_eq!(next(&mut fleet, 3), [21]);
+    assert_eq!(next(&mut fleet, 1), [11]);
+}

@@ -1,17 +1,19 @@
 //! The coordinator, its agents, and the network between them.
 
+mod host;
+mod network;
+mod trouble;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use fleet_model::{
-    AgentName, FailureReason, Fence, JobId, JobState, Outcome, PipelineId, Timestamp,
-};
-use fleet_queue::{CancelMode, Config, Effect, Input, NewJob, NewPipeline, Queue, StopReason};
+use fleet_model::{AgentName, Fence, JobId, JobState, Outcome, Timestamp};
+use fleet_queue::{Config, Effect, Input, NewJob, NewPipeline, Queue};
 
-use crate::agent::{Agent, Down, Phase, Supervisor, Up};
+use crate::agent::{Agent, Down, Up};
 use crate::random::Random;
 use crate::witness::Witness;
-use crate::workload;
+use network::{Link, no_link};
 
 const SECOND: u64 = 1000;
 const MINUTE: u64 = 60 * SECOND;
@@ -39,15 +41,6 @@ enum Event {
     Fault,
     User,
     NewPipeline,
-}
-
-/// One stream, newest last; both sides may think differently of it.
-struct Link {
-    session: u64,
-    broken: bool,
-    /// When the last message arrives, by direction: streams keep order.
-    last_up: u64,
-    last_down: u64,
 }
 
 pub(crate) struct Fleet {
@@ -328,272 +321,6 @@ impl Fleet {
         }
         self.soon(15 * MINUTE, Event::CoordinatorStarts);
     }
-
-    // The network.
-
-    fn connect(&mut self, agent: usize) {
-        if !self.agents[agent].up || self.agents[agent].session.is_some() {
-            return;
-        }
-        self.sessions += 1;
-        let session = self.sessions;
-        self.links[agent] = Link {
-            session,
-            ..no_link()
-        };
-        self.agents[agent].session = Some(session);
-        let held = self.agents[agent].supervisors.keys().copied().collect();
-        let sent = self.now;
-        self.send_up(agent, Up::Hello { held, sent });
-        self.at(self.now + HEARTBEAT, Event::Heartbeat(agent, session));
-        if !self.up {
-            self.break_link(agent);
-        }
-    }
-
-    fn send_up(&mut self, agent: usize, up: Up) {
-        let Some(session) = self.agents[agent].session else {
-            return;
-        };
-        let delay = self.delay(agent);
-        let link = &mut self.links[agent];
-        if !link.broken {
-            link.last_up = link.last_up.max(self.now + delay);
-            let at = link.last_up;
-            self.at(at, Event::ToCoordinator(agent, session, up));
-        }
-    }
-
-    fn send_down(&mut self, agent: usize, down: Down) {
-        let session = self.served[agent];
-        let delay = self.delay(agent);
-        let link = &mut self.links[agent];
-        if !link.broken && session == Some(link.session) {
-            link.last_down = link.last_down.max(self.now + delay);
-            let (at, session) = (link.last_down, link.session);
-            self.at(at, Event::ToAgent(agent, session, down));
-        }
-    }
-
-    /// How long a message takes; now and then it is lost and the stream with it.
-    fn delay(&mut self, agent: usize) -> u64 {
-        if self.faults && self.random.chance(1) {
-            if self.random.chance(50) {
-                self.break_link(agent);
-            }
-            return self.random.range(1, 40 * SECOND);
-        }
-        self.random.range(1, 200)
-    }
-
-    /// What is on its way is lost; the sides notice when they do.
-    fn break_link(&mut self, agent: usize) {
-        let link = &mut self.links[agent];
-        link.broken = true;
-        let session = link.session;
-        self.events.retain(|_, event| match event {
-            Event::ToCoordinator(a, s, _) | Event::ToAgent(a, s, _) => (*a, *s) != (agent, session),
-            _ => true,
-        });
-        self.soon(30 * SECOND, Event::AgentNotices(agent, session));
-        self.soon(30 * SECOND, Event::CoordinatorNotices(agent, session));
-    }
-
-    // Agents and their supervisors.
-
-    fn heartbeat(&mut self, agent: usize, session: u64) {
-        if self.agents[agent].session == Some(session) {
-            let sent = self.now;
-            self.send_up(agent, Up::Heartbeat { sent });
-            self.at(self.now + HEARTBEAT, Event::Heartbeat(agent, session));
-        }
-    }
-
-    fn agent_hears(&mut self, agent: usize, down: Down) {
-        match down {
-            Down::Answer { sent } => {
-                let agent = &mut self.agents[agent];
-                agent.answered = agent.answered.max(sent);
-            }
-            Down::Lease {
-                fence,
-                job,
-                timeout_ms,
-            } => self.start(agent, fence, job, timeout_ms),
-            Down::Keep { fence } => {
-                let kept = self.agents[agent].supervisors.get(&fence);
-                if let Some(Phase::Ended(outcome)) = kept.map(|s| s.phase.clone()) {
-                    self.send_up(agent, Up::Finished { fence, outcome });
-                }
-            }
-            Down::Stop { fence, reason } => match reason {
-                StopReason::Canceled => {
-                    self.soon(MINUTE, Event::JobEnds(agent, fence, Outcome::Canceled));
-                }
-                StopReason::Forced => self.job_ends(agent, fence, Outcome::Canceled),
-                StopReason::Stale => {
-                    self.kill(agent, fence);
-                    self.agents[agent].supervisors.remove(&fence);
-                }
-            },
-            Down::Taken { fence } => {
-                if let Some(supervisor) = self.agents[agent].supervisors.get_mut(&fence) {
-                    supervisor.phase = Phase::Taken;
-                    self.soon(5 * SECOND, Event::Cleaned(agent, fence));
-                }
-            }
-        }
-    }
-
-    fn start(&mut self, agent: usize, fence: Fence, job: JobId, timeout_ms: u64) {
-        let deadline = self.orphan_deadline();
-        if self.agents[agent].orphaned(deadline) <= self.now {
-            // The lease took so long to come that it is over already.
-            self.send_up(agent, Up::Released { fence });
-            return;
-        }
-        let (pipeline, new) = &self.jobs[&job];
-        let group = new.resource_group.clone().map(|g| (pipeline.project, g));
-        self.witness.starts(fence, job, group);
-        let phase = Phase::Executing;
-        let supervisors = &mut self.agents[agent].supervisors;
-        supervisors.insert(fence, Supervisor { job, phase });
-        let takes = self.random.range(SECOND, 300 * SECOND);
-        let ends = if takes > timeout_ms {
-            failed("job_execution_timeout", 0)
-        } else if self.random.chance(25) {
-            failed("script_failure", 1)
-        } else {
-            Outcome::Success
-        };
-        let at = self.now + takes.min(timeout_ms);
-        self.at(at, Event::JobEnds(agent, fence, ends));
-        let at = self.agents[agent].orphaned(deadline);
-        self.at(at, Event::OrphanCheck(agent, fence));
-    }
-
-    fn orphan_deadline(&self) -> u64 {
-        u64::try_from(self.config.orphan_deadline.as_millis()).expect("a short time")
-    }
-
-    fn is_executing(&self, agent: usize, fence: Fence) -> bool {
-        let supervisor = self.agents[agent].supervisors.get(&fence);
-        supervisor.is_some_and(|s| s.phase == Phase::Executing)
-    }
-
-    fn kill(&mut self, agent: usize, fence: Fence) {
-        if self.is_executing(agent, fence) {
-            let job = self.agents[agent].supervisors[&fence].job;
-            self.witness.stops(fence, job, None);
-        }
-    }
-
-    fn job_ends(&mut self, agent: usize, fence: Fence, outcome: Outcome) {
-        if !self.is_executing(agent, fence) {
-            return;
-        }
-        let supervisors = &mut self.agents[agent].supervisors;
-        if let Some(supervisor) = supervisors.get_mut(&fence) {
-            supervisor.phase = Phase::Ended(outcome.clone());
-            self.witness.stops(fence, supervisor.job, Some(&outcome));
-        }
-        self.send_up(agent, Up::Finished { fence, outcome });
-    }
-
-    fn orphan_check(&mut self, agent: usize, fence: Fence) {
-        let at = self.agents[agent].orphaned(self.orphan_deadline());
-        if !self.is_executing(agent, fence) {
-        } else if at > self.now {
-            self.at(at, Event::OrphanCheck(agent, fence));
-        } else {
-            self.witness.orphans_killed += 1;
-            self.job_ends(agent, fence, failed("runner_system_failure", 0));
-        }
-    }
-
-    fn cleaned(&mut self, agent: usize, fence: Fence) {
-        let taken = |s: &Supervisor| s.phase == Phase::Taken;
-        let agent_ = &mut self.agents[agent];
-        if agent_.up && agent_.supervisors.get(&fence).is_some_and(taken) {
-            agent_.supervisors.remove(&fence);
-            self.send_up(agent, Up::Released { fence });
-        } else if !agent_.up {
-            // Whoever starts next goes on with it.
-            self.soon(MINUTE, Event::Cleaned(agent, fence));
-        }
-    }
-
-    // What goes wrong, and what people do.
-
-    fn fault(&mut self) {
-        if !self.faults {
-            return;
-        }
-        self.soon(5 * MINUTE, Event::Fault);
-        let agents = self.agents.len() as u64;
-        let agent = usize::try_from(self.random.range(0, agents)).expect("an index");
-        let down = self.random.pick(&[5 * SECOND, 2 * MINUTE, 20 * MINUTE]);
-        match self.random.range(0, 6) {
-            0 if self.agents[agent].up => self.agent_dies(agent, down),
-            1 if self.agents[agent].up => {
-                self.agent_dies(agent, down);
-                let fences: Vec<Fence> = self.agents[agent].supervisors.keys().copied().collect();
-                for fence in fences {
-                    self.kill(agent, fence);
-                }
-                self.agents[agent].supervisors.clear();
-                self.agents[agent].boot += 1;
-            }
-            2 if self.up => self.coordinator_dies(),
-            3 => {
-                let dead = self.agents[agent].name.clone();
-                if self.up && !self.agents[agent].up && self.agents[agent].supervisors.is_empty() {
-                    self.step(Input::ConfirmDead { agent: dead });
-                }
-            }
-            _ => self.break_link(agent),
-        }
-    }
-
-    fn agent_dies(&mut self, agent: usize, down: u64) {
-        self.agents[agent].up = false;
-        self.agents[agent].session = None;
-        self.break_link(agent);
-        self.soon(down, Event::AgentStarts(agent));
-    }
-
-    fn user(&mut self) {
-        let jobs: Vec<JobId> = self.jobs.keys().copied().collect();
-        if !self.up || jobs.is_empty() {
-            return;
-        }
-        let job = self.random.pick(&jobs);
-        let mode = self
-            .random
-            .pick(&[CancelMode::Graceful, CancelMode::Forced]);
-        let pipeline = PipelineId(job.0 / 100);
-        let input = match self.random.range(0, 5) {
-            0 => Input::CancelJob { job, mode },
-            1 => Input::CancelPipeline { pipeline, mode },
-            2 => Input::RetryPipeline { pipeline },
-            3 => Input::PlayJob { job },
-            _ => Input::RetryJob { job },
-        };
-        self.step(input);
-    }
-
-    fn new_pipeline(&mut self) {
-        if !self.up {
-            self.soon(MINUTE, Event::NewPipeline);
-            return;
-        }
-        let id = self.jobs.keys().last().map_or(1, |job| job.0 / 100 + 1);
-        let new = workload::pipeline(id, &mut self.random);
-        for job in &new.jobs {
-            self.jobs.insert(job.id, (new.clone(), job.clone()));
-        }
-        self.step(Input::CreatePipeline(new));
-    }
 }
 
 fn agent(index: u64, random: &mut Random) -> Agent {
@@ -611,21 +338,5 @@ fn agent(index: u64, random: &mut Random) -> Agent {
         session: None,
         answered: 0,
         supervisors: BTreeMap::new(),
-    }
-}
-
-fn no_link() -> Link {
-    Link {
-        session: 0,
-        broken: false,
-        last_up: 0,
-        last_down: 0,
-    }
-}
-
-fn failed(reason: &str, exit_code: i32) -> Outcome {
-    Outcome::Failed {
-        reason: FailureReason::new(reason),
-        exit_code,
     }
 }
