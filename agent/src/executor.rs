@@ -102,7 +102,7 @@ pub enum Force {
 /// Tells when a running program must end.
 pub trait Stop: Send {
     /// Waits until the program must end. Asked again after
-    /// [`Force::Gracefully`], for the case that there is a reason to hurry.
+    /// [`Force::Gracefully`]; a second answer, whatever it is, kills.
     ///
     /// Dropping the future loses nothing.
     fn requested(&mut self) -> impl Future<Output = Force> + Send;

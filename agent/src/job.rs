@@ -25,7 +25,7 @@ use tokio::sync::watch;
 
 use crate::Settings;
 use crate::bulk::Bulk;
-use crate::executor::{Executor, Shell};
+use crate::executor::Shell;
 use crate::log::Sink;
 
 pub use crate::executor::platform;
@@ -66,7 +66,7 @@ pub struct Finished {
     pub message: String,
 }
 
-/// Runs a job with a shell executor of its own.
+/// Runs a job with the shell executor.
 ///
 /// The log goes to `sink` as it comes, masked. When this returns, all processes
 /// of the job are gone, and so are the files of its file variables; dropping
@@ -77,19 +77,7 @@ pub async fn run(
     sink: impl Sink + Send,
     control: watch::Receiver<Control>,
 ) -> Finished {
-    run_with(&Shell::new(&job.settings), job, bulk, sink, control).await
-}
-
-/// The same with an executor that outlives the job, such as a
-/// [`Shell::kept_ready`].
-pub async fn run_with(
-    executor: &impl Executor,
-    job: Job,
-    bulk: impl Bulk,
-    sink: impl Sink + Send,
-    control: watch::Receiver<Control>,
-) -> Finished {
-    run::run(executor, &job, bulk, sink, control).await
+    run::run(&Shell::new(&job.settings), &job, bulk, sink, control).await
 }
 
 #[cfg(test)]

@@ -56,7 +56,10 @@ pub async fn run(
     })?;
     let mut held = Held::new(Arc::new(settings), channel.clone());
     let mut backoff = Backoff::new();
-    let mut contact = Contact { answered: Instant::now(), orphan_deadline: ORPHAN_DEADLINE };
+    let mut contact = Contact {
+        answered: Instant::now(),
+        orphan_deadline: ORPHAN_DEADLINE,
+    };
     loop {
         let ended = session::run(channel.clone(), &mut held, &mut contact, &stop).await;
         if stop.is_cancelled() {
@@ -89,7 +92,9 @@ async fn wait_to_reconnect(
     wait: Duration,
     stop: &CancellationToken,
 ) {
-    let orphaned = contact.orphan_deadline.saturating_sub(contact.answered.elapsed());
+    let orphaned = contact
+        .orphan_deadline
+        .saturating_sub(contact.answered.elapsed());
     tokio::select! {
         () = tokio::time::sleep(wait) => {}
         () = stop.cancelled() => {}

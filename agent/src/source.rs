@@ -257,4 +257,3 @@ fn in_path<'a>(what: &'static str, path: &'a Path) -> impl FnOnce(io::Error) -> 
         source,
     }
 }
-

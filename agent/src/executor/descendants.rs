@@ -1,5 +1,4 @@
-//! All processes that one program started, also those that left its process
-//! group.
+//! All processes that a job started, also those that left their process group.
 
 mod cgroup;
 mod cookie;
@@ -7,6 +6,7 @@ mod cookie;
 use std::ffi::OsString;
 use std::time::Duration;
 
+use rustix::process::{Pid, Signal, getpgid};
 use tokio::time::{Instant, sleep};
 
 use super::Error;
@@ -16,60 +16,49 @@ use cookie::Cookie;
 /// How long killed processes may take to go.
 pub(super) const GONE_WITHIN: Duration = Duration::from_secs(10);
 
-/// How surely everything a program starts is found again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Hold {
-    /// In a cgroup where the agent may make one, else by their environment.
-    Best,
-    /// By their environment.
-    #[cfg(test)]
-    Cookie,
-    /// Only its process group: enough for tools of the agent's own.
-    Group,
-}
-
-/// The processes a program started.
+/// The processes that the programs of one job started.
 ///
-/// A cgroup holds them where the agent may make one: nothing gets out of it,
-/// and one write kills all. Elsewhere they are known by a variable in their
-/// environment that no other program's have, which a process would have to
-/// clear, besides leaving its group, to get away.
+/// A cgroup holds them where the agent may make one: nothing gets out of it.
+/// Elsewhere they are known by a variable in their environment that no other
+/// job's have, which a process would have to clear, besides leaving its group,
+/// to get away.
 #[derive(Debug)]
 pub(super) struct Descendants {
     cgroup: Option<Cgroup>,
-    cookie: Option<Cookie>,
+    cookie: Cookie,
 }
 
 impl Descendants {
-    /// Of a program that is yet to be started.
-    pub(super) fn new(hold: Hold) -> Descendants {
-        if hold == Hold::Group {
-            return Descendants { cgroup: None, cookie: None };
-        }
+    pub(super) fn new() -> Descendants {
         let cookie = Cookie::new();
-        let cgroup = if hold == Hold::Best { Cgroup::create(cookie.id()) } else { None };
-        Descendants { cgroup, cookie: Some(cookie) }
+        Descendants {
+            cgroup: Cgroup::create(cookie.id()),
+            cookie,
+        }
     }
 
-    /// What the program must have in its environment.
-    pub(super) fn variable(&self) -> Option<(&'static str, OsString)> {
-        self.cookie.as_ref().map(Cookie::variable)
+    /// As on hosts that have no cgroups to give.
+    #[cfg(test)]
+    pub(super) fn without_cgroup() -> Descendants {
+        Descendants {
+            cgroup: None,
+            cookie: Cookie::new(),
+        }
     }
 
-    /// Takes in the program, which has started nothing yet.
+    /// Starts a program that belongs to them; `spawn` gets what the program
+    /// must have in its environment.
     ///
-    /// Blocking: moving a process between cgroups waits for all processors of
-    /// an idle host, several milliseconds. A cgroup that may not be entered is
-    /// given up: what the program starts is then found by its environment.
-    pub(super) fn adopt(&mut self, pid: u32) {
-        if self.cgroup.as_ref().is_some_and(|cgroup| !cgroup.adopt(pid)) {
+    /// A cgroup that may not be entered is given up.
+    pub(super) fn start<T>(&mut self, spawn: impl FnOnce(&'static str, OsString) -> T) -> T {
+        let (name, value) = self.cookie.variable();
+        if let Some(cgroup) = &self.cgroup {
+            if let Some(_inside) = cgroup.enter() {
+                return spawn(name, value);
+            }
             self.cgroup = None;
         }
-    }
-
-    /// Whether [`Descendants::adopt`] has anything to do.
-    pub(super) fn adopts(&self) -> bool {
-        self.cgroup.is_some()
+        spawn(name, value)
     }
 
     /// Kills every one of them and returns when they are gone.
@@ -79,7 +68,7 @@ impl Descendants {
     pub(super) async fn kill(&self) -> Result<(), Error> {
         let deadline = Instant::now() + GONE_WITHIN;
         let mut pause = Duration::from_micros(200);
-        while let Some(pid) = self.kill_once() {
+        while let Some(pid) = self.signal(Signal::KILL, &|_| true) {
             if Instant::now() >= deadline {
                 return Err(Error::Dormant { pid });
             }
@@ -89,12 +78,16 @@ impl Descendants {
         Ok(())
     }
 
-    /// Sends `SIGKILL` to all that are there and names one of them.
-    fn kill_once(&self) -> Option<i32> {
-        match (&self.cgroup, &self.cookie) {
-            (Some(cgroup), _) => cgroup.kill(),
-            (None, Some(cookie)) => cookie.kill(),
-            (None, None) => None,
+    /// Asks those to end that left the process group of `leader`.
+    pub(super) fn terminate_outside(&self, leader: Pid) {
+        self.signal(Signal::TERM, &|pid| getpgid(Some(pid)) != Ok(leader));
+    }
+
+    /// Signals those that are there and wanted; names one that is there.
+    fn signal(&self, signal: Signal, wanted: &dyn Fn(Pid) -> bool) -> Option<i32> {
+        match &self.cgroup {
+            Some(cgroup) => cgroup.signal(signal, wanted),
+            None => self.cookie.signal(signal, wanted),
         }
     }
 }
@@ -102,6 +95,6 @@ impl Descendants {
 impl Drop for Descendants {
     /// Kills what is left, without waiting for it.
     fn drop(&mut self) {
-        self.kill_once();
+        self.signal(Signal::KILL, &|_| true);
     }
 }

@@ -1,5 +1,6 @@
 //! One program on this host, from its start until nothing of it is left.
 
+use std::ffi::OsString;
 use std::future::pending;
 use std::io;
 use std::os::fd::OwnedFd;
@@ -12,10 +13,9 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::unix::pipe;
 use tokio::process::{Child, ChildStdin};
-use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::descendants::{Descendants, GONE_WITHIN, Hold};
+use super::descendants::{Descendants, GONE_WITHIN};
 use super::{Command, Ended, Error, Force, Output, Stop};
 
 /// How long output is awaited that was written by processes that are gone now.
@@ -31,87 +31,68 @@ pub(super) struct Patience {
     pub(super) output_held: Duration,
 }
 
-/// A program that runs and waits for its standard input.
-#[derive(Debug)]
-pub(super) struct Process {
-    name: String,
-    child: Child,
-    stdin: Option<ChildStdin>,
-    output: pipe::Receiver,
-    group: Group,
-    descendants: Descendants,
-}
-
-impl Process {
-    /// Starts `command` as the leader of a process group.
-    pub(super) async fn start(command: &Command, hold: Hold) -> Result<Process, Error> {
-        let name = command.name();
-        let failed = |source| Error::Start { program: command.name(), source };
-        let mut descendants = Descendants::new(hold);
-        let (reader, writer) = io::pipe().map_err(failed)?;
-        let output = pipe::Receiver::from_owned_fd(OwnedFd::from(reader)).map_err(failed)?;
-        let mut child = spawn(command, &descendants, writer).map_err(failed)?;
-        let stdin = child.stdin.take();
-        let group = Group::of(&child);
-        if let Some(pid) = child.id().filter(|_| descendants.adopts()) {
-            let adopted = spawn_blocking(move || {
-                descendants.adopt(pid);
-                descendants
-            });
-            descendants = adopted.await.map_err(|error| failed(error.into()))?;
+/// Runs `command` with `input` on its standard input, and returns when it has
+/// ended and nothing it started is left.
+///
+/// It is the leader of a process group. All it started gets `SIGTERM` when it is
+/// to stop gracefully. After its exit, processes that still hold its output have a
+/// while; then all that is left of it is killed: its group, and `descendants` if
+/// it is one of a job's own.
+pub(super) async fn run<S: Stop>(
+    command: &Command,
+    input: &[u8],
+    mut descendants: Option<&mut Descendants>,
+    patience: Patience,
+    output: Output<'_>,
+    stop: &mut S,
+) -> Result<Ended, Error> {
+    let failed = |source| Error::Start {
+        program: command.name(),
+        source,
+    };
+    let (reader, writer) = io::pipe().map_err(failed)?;
+    let reader = pipe::Receiver::from_owned_fd(OwnedFd::from(reader)).map_err(failed)?;
+    let child = match &mut descendants {
+        Some(descendants) => {
+            descendants.start(|key, value| spawn(command, writer, Some((key, value))))
         }
-        Ok(Process { name, child, stdin, output, group, descendants })
+        None => spawn(command, writer, None),
+    };
+    let mut child = child.map_err(failed)?;
+    let tree = Tree {
+        group: Group::of(&child),
+        descendants,
+    };
+    let feeding = feed(child.stdin.take(), input);
+    let mut copying = pin!(copy(reader, output));
+    let watched = watch(&mut child, feeding, &tree, patience, copying.as_mut(), stop).await;
+    tree.kill().await?;
+    let Watched {
+        status,
+        stopped,
+        output,
+    } = watched.map_err(|broken| match broken {
+        Broken::Pipe(source) => Error::Run {
+            program: command.name(),
+            source,
+        },
+        Broken::Dormant { pid } => Error::Dormant { pid },
+    })?;
+    if output == OutputState::Open {
+        // Whoever holds it now is no process of this job.
+        let _held_elsewhere = timeout(LAST_OUTPUT, copying).await;
     }
-
-    #[cfg(test)]
-    pub(super) fn id(&self) -> Option<u32> {
-        self.child.id()
-    }
-
-    /// Whether it still waits.
-    pub(super) fn is_running(&mut self) -> bool {
-        matches!(self.child.try_wait(), Ok(None))
-    }
-
-    /// Gives it `input` and returns when it has ended and nothing it started is
-    /// left.
-    ///
-    /// Its group gets `SIGTERM` when it is to stop gracefully. After its exit,
-    /// processes that still hold its output have a while; then all that is left
-    /// of it is killed.
-    pub(super) async fn finish<S: Stop>(
-        self,
-        input: &[u8],
-        patience: Patience,
-        output: Output<'_>,
-        stop: &mut S,
-    ) -> Result<Ended, Error> {
-        let Process { name, mut child, stdin, output: from, group, descendants } = self;
-        let mut copying = pin!(copy(from, output));
-        let feeding = feed(stdin, input);
-        let watched = watch(&mut child, feeding, &group, patience, copying.as_mut(), stop).await;
-        drop(group);
-        descendants.kill().await?;
-        let Watched { status, stopped, output } = watched.map_err(|broken| match broken {
-            Broken::Pipe(source) => Error::Run { program: name, source },
-            Broken::Dormant { pid } => Error::Dormant { pid },
-        })?;
-        if output == OutputState::Open {
-            // Whoever holds it now is no process of this job.
-            let _held_elsewhere = timeout(LAST_OUTPUT, copying).await;
-        }
-        Ok(match (stopped, status.code(), status.signal()) {
-            (true, ..) => Ended::Stopped,
-            (false, Some(code), _) => Ended::Exited(code),
-            (false, None, signal) => Ended::Killed(signal.unwrap_or_default()),
-        })
-    }
+    Ok(match (stopped, status.code(), status.signal()) {
+        (true, ..) => Ended::Stopped,
+        (false, Some(code), _) => Ended::Exited(code),
+        (false, None, signal) => Ended::Killed(signal.unwrap_or_default()),
+    })
 }
 
 fn spawn(
     command: &Command,
-    descendants: &Descendants,
     output: io::PipeWriter,
+    cookie: Option<(&str, OsString)>,
 ) -> io::Result<Child> {
     let mut child = tokio::process::Command::new(&command.program);
     for (name, _) in std::env::vars_os().filter(|(name, _)| (command.hidden)(name)) {
@@ -120,7 +101,7 @@ fn spawn(
     child
         .args(&command.arguments)
         .envs(command.variables.iter().map(|(key, value)| (key, value)))
-        .envs(descendants.variable())
+        .envs(cookie)
         .current_dir(&command.cwd)
         .stdin(Stdio::piped())
         .stdout(output.try_clone()?)
@@ -155,7 +136,7 @@ enum OutputState {
 async fn watch<S: Stop>(
     child: &mut Child,
     feeding: impl Future<Output = ()>,
-    group: &Group,
+    tree: &Tree<'_>,
     patience: Patience,
     mut copying: std::pin::Pin<&mut impl Future<Output = io::Result<()>>>,
     stop: &mut S,
@@ -190,7 +171,7 @@ async fn watch<S: Stop>(
             wanted = stop.requested(), if force != Some(Force::AtOnce) => {
                 stopped |= status.is_none();
                 if force.is_none() && wanted == Force::Gracefully {
-                    group.signal(Signal::TERM);
+                    tree.terminate();
                     force = Some(Force::Gracefully);
                     limit = limit.kill_after(patience.grace);
                 } else {
@@ -200,9 +181,9 @@ async fn watch<S: Stop>(
             }
             () = limit.reached() => {
                 if matches!(limit, Limit::Gone(_)) {
-                    return Err(Broken::Dormant { pid: group.leader() });
+                    return Err(Broken::Dormant { pid: tree.group.leader() });
                 }
-                group.signal(Signal::KILL);
+                tree.group.signal(Signal::KILL);
                 limit = Limit::Gone(Instant::now() + GONE_WITHIN);
             }
         }
@@ -255,6 +236,31 @@ async fn copy(mut from: pipe::Receiver, to: Output<'_>) -> io::Result<()> {
         match from.read(&mut buffer).await? {
             0 => return Ok(()),
             read => to(&buffer[..read]),
+        }
+    }
+}
+
+/// What a program started.
+struct Tree<'a> {
+    group: Group,
+    descendants: Option<&'a mut Descendants>,
+}
+
+impl Tree<'_> {
+    /// Asks all of it to end.
+    fn terminate(&self) {
+        self.group.signal(Signal::TERM);
+        if let (Some(descendants), Some(leader)) = (&self.descendants, self.group.0) {
+            descendants.terminate_outside(leader);
+        }
+    }
+
+    /// Kills what is left of it.
+    async fn kill(self) -> Result<(), Error> {
+        drop(self.group);
+        match self.descendants {
+            Some(descendants) => descendants.kill().await,
+            None => Ok(()),
         }
     }
 }

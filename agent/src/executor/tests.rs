@@ -5,7 +5,7 @@ use fleet_model::AgentName;
 use tempfile::TempDir;
 use tokio::sync::watch;
 
-use super::descendants::Hold;
+use super::descendants::Descendants;
 use super::shell::Host;
 use super::*;
 use crate::{Settings, Shell as ShellSettings};
@@ -47,6 +47,13 @@ fn settings(folder: &Path, grace: Duration) -> Settings {
     }
 }
 
+/// How the job's processes are found.
+#[derive(Clone, Copy, PartialEq)]
+enum Hold {
+    Best,
+    Cookie,
+}
+
 const BOTH: [Hold; 2] = [Hold::Best, Hold::Cookie];
 
 struct Test {
@@ -56,13 +63,13 @@ struct Test {
 
 impl Test {
     async fn new(hold: Hold) -> Test {
-        Test::with(hold, Duration::from_secs(30), Duration::from_secs(10)).await
-    }
-
-    async fn with(hold: Hold, grace: Duration, output_held: Duration) -> Test {
         let folder = TempDir::new().unwrap();
-        let shell = Shell::with(&settings(folder.path(), grace), hold, 0, output_held);
-        Test { folder, host: shell.prepare().await.unwrap() }
+        let shell = Shell::new(&settings(folder.path(), Duration::from_secs(3600)));
+        let mut host = shell.prepare().await.unwrap();
+        if hold == Hold::Cookie {
+            host.descendants = Descendants::without_cgroup();
+        }
+        Test { folder, host }
     }
 
     async fn run(&mut self, program: &str) -> (Ended, String) {
@@ -184,8 +191,8 @@ async fn processes_that_let_go_of_the_output_are_killed_when_the_shell_ends() {
 #[tokio::test]
 async fn output_is_awaited_only_for_a_while_after_the_shell_has_ended() {
     for hold in BOTH {
-        let brief = Duration::from_millis(1);
-        let mut test = Test::with(hold, Duration::from_secs(30), brief).await;
+        let mut test = Test::new(hold).await;
+        test.host.patience.output_held = Duration::from_millis(1);
         let (ended, _) = test.run("setsid sleep 1000 & echo $! > holder").await;
         assert_eq!(ended, Ended::Exited(0));
         assert!(gone(&test.pid_in("holder")));
@@ -204,7 +211,7 @@ async fn a_graceful_stop_lets_the_script_clean_up() {
     for hold in BOTH {
         let mut test = Test::new(hold).await;
         let program = "trap 'echo got-term; exit 9' TERM; echo ready; sleep 1000 & wait";
-        let stop = |output: &str| output.contains("ready").then_some(Force::Gracefully);
+        let stop = |output: &str| output.ends_with("ready\n").then_some(Force::Gracefully);
         let mut sender = watch::channel(None).0;
         let (ended, output) = test.run_until(program, stop, &mut sender).await;
         assert_eq!(
@@ -215,9 +222,31 @@ async fn a_graceful_stop_lets_the_script_clean_up() {
 }
 
 #[tokio::test]
+async fn a_graceful_stop_asks_everybody_once() {
+    for hold in BOTH {
+        let mut test = Test::new(hold).await;
+        let program = "trap 'echo one' TERM; setsid bash -c \"trap 'echo two; exit' TERM; echo ready; \
+            while :; do sleep 0.01; done\" & until wait; do [ $? = 143 ] || break; done";
+        let stop = |output: &str| output.ends_with("ready\n").then_some(Force::Gracefully);
+        let mut sender = watch::channel(None).0;
+        let (ended, output) = test.run_until(program, stop, &mut sender).await;
+        let mut lines: Vec<_> = output
+            .lines()
+            .filter(|line| *line != "Terminated")
+            .collect();
+        lines.sort();
+        assert_eq!(
+            (ended, lines),
+            (Ended::Stopped, vec!["one", "ready", "two"])
+        );
+    }
+}
+
+#[tokio::test]
 async fn deaf_processes_are_killed_after_the_grace() {
     for hold in BOTH {
-        let mut test = Test::with(hold, Duration::from_millis(20), Duration::from_secs(10)).await;
+        let mut test = Test::new(hold).await;
+        test.host.patience.grace = Duration::from_millis(20);
         let program = "trap '' TERM; setsid sleep 1000 & echo $! > other; echo ready; \
             while :; do sleep 1000; done";
         let stop = |output: &str| output.contains("ready").then_some(Force::Gracefully);
@@ -230,7 +259,7 @@ async fn deaf_processes_are_killed_after_the_grace() {
 
 #[tokio::test]
 async fn a_hard_stop_cuts_the_grace_short() {
-    let mut test = Test::with(Hold::Best, Duration::from_secs(3600), Duration::from_secs(10)).await;
+    let mut test = Test::new(Hold::Best).await;
     let program = "trap 'echo deaf' TERM; echo ready; while :; do sleep 1000 & wait; done";
     let stop = |output: &str| match output {
         _ if output.contains("deaf") => Some(Force::AtOnce),
@@ -271,7 +300,7 @@ async fn an_abandoned_program_is_killed_with_all_it_started() {
 }
 
 #[tokio::test]
-async fn a_program_leaves_no_cgroup() {
+async fn a_job_leaves_no_cgroup() {
     let mut test = Test::new(Hold::Best).await;
     let (_, output) = test.run("cat /proc/self/cgroup").await;
     let Some(name) = output
@@ -280,6 +309,7 @@ async fn a_program_leaves_no_cgroup() {
     else {
         return; // This host gives no cgroups.
     };
+    test.host.destroy().await.unwrap();
     let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
     let roots = mounts
         .lines()
@@ -296,48 +326,4 @@ async fn jobs_see_neither_the_agents_settings_nor_its_callers_repository() {
     assert!(command::hidden_from_jobs("GIT_DIR".as_ref()));
     assert!(!command::hidden_from_jobs("GIT_AUTHOR_NAME".as_ref()));
     assert!(!command::hidden_from_jobs("PATH".as_ref()));
-}
-
-#[tokio::test]
-async fn shells_kept_ready_are_used_once_and_die_with_their_executor() {
-    let folder = TempDir::new().unwrap();
-    let shell = Shell::kept_ready(&settings(folder.path(), Duration::ZERO));
-    let mut host = shell.prepare().await.unwrap();
-    let mut seen = Vec::new();
-    for _ in 0..3 {
-        let mut text = Vec::new();
-        let mut output = |bytes: &[u8]| text.extend_from_slice(bytes);
-        let program = b"echo $$";
-        let ended = host.script(Place::Build, program, &mut output, &mut never()).await.unwrap();
-        assert_eq!(ended, Ended::Exited(0));
-        seen.push(String::from_utf8(text).unwrap());
-        assert!(gone(seen.last().unwrap().trim()));
-    }
-    seen.sort();
-    seen.dedup();
-    assert_eq!(seen.len(), 3);
-    let mut waiting = shell.take().await.unwrap();
-    let pid = waiting.id().unwrap().to_string();
-    assert!(waiting.is_running() && !gone(&pid));
-    drop(waiting);
-    while !gone(&pid) {
-        tokio::task::yield_now().await;
-    }
-}
-
-#[tokio::test]
-async fn a_shell_that_died_while_it_waited_is_replaced() {
-    let folder = TempDir::new().unwrap();
-    let shell = Shell::kept_ready(&settings(folder.path(), Duration::ZERO));
-    let waiting = shell.take().await.unwrap();
-    let pid = waiting.id().unwrap();
-    let pid = rustix::process::Pid::from_raw(pid.cast_signed()).unwrap();
-    rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
-    while !gone(&pid.as_raw_nonzero().to_string()) {
-        tokio::task::yield_now().await;
-    }
-    shell.put_back(waiting);
-    let mut host = shell.prepare().await.unwrap();
-    let ended = host.script(Place::Build, b"exit 7", &mut |_| {}, &mut never()).await;
-    assert_eq!(ended.unwrap(), Ended::Exited(7));
 }

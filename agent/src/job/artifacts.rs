@@ -34,44 +34,61 @@ impl<X: Executor, B: Bulk, S: Sink + Send> Running<'_, X, B, S> {
         dependencies: &[&Dependency],
     ) -> Result<(), Failure> {
         let attempts = self.attempts("ARTIFACT_DOWNLOAD_ATTEMPTS");
-        let growing = self.settled.flags.is_on("FF_USE_EXPONENTIAL_BACKOFF_STAGE_RETRY");
+        let growing = self
+            .settled
+            .flags
+            .is_on("FF_USE_EXPONENTIAL_BACKOFF_STAGE_RETRY");
         let mut pauses = pauses(attempts, growing);
         loop {
-            let Err(failure) = self.download_once(dependencies).await else { return Ok(()) };
+            let Err(failure) = self.download_once(dependencies).await else {
+                return Ok(());
+            };
             let Some(pause) = pauses.next().filter(|_| self.reins.pulled().is_none()) else {
                 return Err(failure);
             };
-            self.console.warning(format!("download_artifacts failed: {failure}"));
+            self.console
+                .warning(format!("download_artifacts failed: {failure}"));
             self.reins.unless_pulled(sleep(pause)).await?;
         }
     }
 
     async fn download_once(&mut self, dependencies: &[&Dependency]) -> Result<(), Failure> {
         for dependency in dependencies {
-            let Dependency { job, name, size, .. } = dependency;
-            self.console.info(format!("Downloading artifacts for {name} ({job})..."));
+            let Dependency {
+                job, name, size, ..
+            } = dependency;
+            self.console
+                .info(format!("Downloading artifacts for {name} ({job})..."));
             let archive = self.transfer_folder()?.join(format!("{job}.zip"));
             let transfer = self.retry_download(dependency, &archive);
             if let Err(failure) = transfer.await {
                 let _not_there = fs::remove_file(&archive);
                 return Err(failure);
             }
-            self.console.plain("Downloading artifacts from coordinator... ok");
+            self.console
+                .plain("Downloading artifacts from coordinator... ok");
             self.extract(archive, *size).await?;
         }
         Ok(())
     }
 
     async fn retry_download(&mut self, from: &Dependency, to: &Path) -> Result<(), Failure> {
-        let Running { bulk, console, reins, .. } = self;
+        let Running {
+            bulk,
+            console,
+            reins,
+            ..
+        } = self;
         let tries = try_often(console, || bulk.download(from.job, to));
         reins.unless_pulled(tries).await?
     }
 
     async fn extract(&mut self, archive: PathBuf, size: u64) -> Result<(), Failure> {
         let project = PathBuf::from(&self.settled.folders.project);
-        let limits =
-            Limits { entries: ENTRIES, bytes: size.saturating_mul(RATIO).max(ALWAYS_ALLOWED) };
+        let limits = Limits {
+            entries: ENTRIES,
+            bytes: size.saturating_mul(RATIO).max(ALWAYS_ALLOWED),
+        };
         let (result, lines) = on_a_thread(move |report| {
             let result = fs::File::open(&archive)
                 .map_err(|error| error.to_string())
@@ -87,7 +104,10 @@ impl<X: Executor, B: Bulk, S: Sink + Send> Running<'_, X, B, S> {
     }
 
     /// Packs and sends `artifacts` in order; the first that fails ends it.
-    pub(super) async fn upload_artifacts(&mut self, artifacts: &[&Artifact]) -> Result<(), Failure> {
+    pub(super) async fn upload_artifacts(
+        &mut self,
+        artifacts: &[&Artifact],
+    ) -> Result<(), Failure> {
         for artifact in artifacts {
             self.console.info("Uploading artifacts...");
             if let Some(packed) = self.pack(artifact).await? {
@@ -107,7 +127,10 @@ impl<X: Executor, B: Bulk, S: Sink + Send> Running<'_, X, B, S> {
         let project = PathBuf::from(&self.settled.folders.project);
         let folder = self.transfer_folder()?.to_owned();
         let (packed, lines) = on_a_thread(move |report| {
-            let staging = Staging { project: &project, folder: &folder };
+            let staging = Staging {
+                project: &project,
+                folder: &folder,
+            };
             artifact::pack(&artifact, staging, &variables, report)
         })
         .await?;
@@ -126,7 +149,12 @@ impl<X: Executor, B: Bulk, S: Sink + Send> Running<'_, X, B, S> {
         let path = PathBuf::from(format!("/proc/self/fd/{}", packed.file.as_raw_fd()));
         let kind = &artifact.kind;
         let job = self.job.spec.id;
-        let Running { bulk, console, reins, .. } = self;
+        let Running {
+            bulk,
+            console,
+            reins,
+            ..
+        } = self;
         let tries = try_often(console, || bulk.upload(&path, header.clone()));
         reins.unless_pulled(tries).await??;
         self.console.plain(format!(
@@ -167,7 +195,9 @@ where
     let mut tried = 0;
     loop {
         tried += 1;
-        let Err(error) = attempt().await else { return Ok(()) };
+        let Err(error) = attempt().await else {
+            return Ok(());
+        };
         if tried >= error.tries() {
             console.plain(format!("FATAL: {error}"));
             return Err(Failure::Exit(1));
@@ -186,7 +216,8 @@ async fn on_a_thread<T: Send + 'static>(
         let result = work(&mut |line| lines.push(line));
         (result, lines)
     });
-    task.await.map_err(|error| Failure::System(io::Error::from(error).to_string()))
+    task.await
+        .map_err(|error| Failure::System(io::Error::from(error).to_string()))
 }
 
 fn with_causes(error: &dyn std::error::Error) -> String {

@@ -60,6 +60,11 @@ impl Failure {
         }
     }
 
+    /// Whether a clock ran out.
+    pub(super) fn is_timeout(&self) -> bool {
+        matches!(self, Failure::JobClock(_) | Failure::Clock(_))
+    }
+
     /// Whether nothing of the job runs after it but its cleaning up.
     pub(super) fn ends_all(&self) -> bool {
         matches!(self, Failure::Aborted | Failure::JobClock(_))

@@ -68,7 +68,9 @@ fn clean(path: &str) -> Option<String> {
     let safe = !path.starts_with('/')
         && !parts.is_empty()
         && path.len() <= 1024
-        && parts.iter().all(|part| *part != ".." && part.len() <= 200)
+        && parts
+            .iter()
+            .all(|part| !matches!(*part, ".." | ".git") && part.len() <= 200)
         && !path.chars().any(char::is_control);
     safe.then(|| parts.join("/"))
 }
@@ -84,7 +86,17 @@ mod tests {
             Some("group/sub/project")
         );
         assert_eq!(clean("a//./b").as_deref(), Some("a/b"));
-        for path in ["", ".", "/etc", "../x", "a/../../x", "a/..", "a\0b", "a\nb"] {
+        for path in [
+            "",
+            ".",
+            "/etc",
+            "../x",
+            "a/../../x",
+            "a/..",
+            "a/.git/b",
+            "a\0b",
+            "a\nb",
+        ] {
             assert_eq!(clean(path), None, "{path:?}");
         }
     }

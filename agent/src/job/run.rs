@@ -16,7 +16,7 @@ use super::{Control, Finished, Job, variables};
 use crate::bulk::Bulk;
 use crate::executor::{Environment as _, Executor};
 use crate::expand::Environment as Variables;
-use crate::log::{Defaults, Line, Masks, Sink};
+use crate::log::{Defaults, Masks, Sink};
 use crate::script::remove_file_variables;
 use crate::source::Options;
 
@@ -217,6 +217,9 @@ impl<X: Executor, B: Bulk, S: Sink + Send> Running<'_, X, B, S> {
             let heading = stage.heading(self.executor.name(), standing);
             self.console.begin(&name, heading);
             if let Err(failure) = self.perform(&stage, &name).await {
+                if failure.is_timeout() {
+                    self.timed_out(&name);
+                }
                 self.note(&stage, failure);
             }
             self.console.end(&name);
@@ -239,7 +242,6 @@ impl<X: Executor, B: Bulk, S: Sink + Send> Running<'_, X, B, S> {
             Stage::Step(_) => {
                 let length = clock("RUNNER_SCRIPT_TIMEOUT");
                 reins.enter(Part::Script(length));
-                self.progress.script_begun = true;
             }
             Stage::AfterScript(_) => {
                 let own = clock("RUNNER_AFTER_SCRIPT_TIMEOUT");
@@ -261,14 +263,17 @@ impl<X: Executor, B: Bulk, S: Sink + Send> Running<'_, X, B, S> {
                 for cache in caches {
                     let key = self.settled.variables.expand(&cache.key);
                     let key = key.unwrap_or_else(|_| cache.key.clone());
-                    self.console.line(Line::Notice(format!(
-                        "Not downloading cache {key}: this agent does not carry out caches"
-                    )));
+                    self.console.warning(format!(
+                        "cache {key} is not restored: this agent does not carry out caches"
+                    ));
                 }
                 Ok(())
             }
             Stage::DownloadArtifacts(dependencies) => self.download_artifacts(dependencies).await,
-            Stage::Step(step) => self.run_step(step, name).await,
+            Stage::Step(step) => {
+                self.progress.script_begun = true;
+                self.run_step(step).await
+            }
             Stage::AfterScript(step) => {
                 let status = self
                     .progress
@@ -284,11 +289,9 @@ impl<X: Executor, B: Bulk, S: Sink + Send> Running<'_, X, B, S> {
 
     /// Takes a stage's failure into account.
     fn note(&mut self, stage: &Stage<'_>, failure: Failure) {
-        let in_setup =
-            matches!(stage.condition(), Condition::Success) && !matches!(stage, Stage::Step(_));
-        // Without an environment, or told to stop before the script, there is
+        // Told to stop before the script, or without an environment, there is
         // nothing that the later stages could work on.
-        self.progress.over |= in_setup && failure == Failure::Canceled
+        self.progress.over |= failure == Failure::Canceled && !self.progress.script_begun
             || matches!(stage, Stage::PrepareExecutor | Stage::PrepareScript);
         self.progress.fail(failure);
     }
@@ -345,8 +348,8 @@ impl<X: Executor, B: Bulk, S: Sink + Send> Running<'_, X, B, S> {
         }
     }
 
-    /// What is said last: a cancel outweighs everything but success is no
-    /// failure only when nobody canceled.
+    /// How it ended. A job somebody canceled is canceled, whatever else became of
+    /// it: that is what they wait to see.
     fn conclude(mut self) -> (Option<Failure>, Console<S>) {
         let mut failure = self.progress.failure.take();
         if self.reins.is_canceled() {

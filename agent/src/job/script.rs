@@ -1,5 +1,8 @@
 //! Stages that run the user's commands.
 
+use std::fs::DirBuilder;
+use std::io::ErrorKind;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use std::time::Duration;
 
@@ -32,7 +35,21 @@ impl<X: Executor, B: Bulk, S: Sink + Send> Running<'_, X, B, S> {
         let failed = |error| Failure::System(format!("prepare environment: {error}"));
         std::fs::create_dir_all(&self.settled.folders.builds).map_err(failed)?;
         self.remove_secrets();
-        self.write_file_variables().map_err(failed)
+        self.write_file_variables().map_err(failed)?;
+        self.make_temporary_folder().map_err(failed)
+    }
+
+    /// So that the script need not start `mkdir` for it, which takes longer than
+    /// all the rest of a small one.
+    fn make_temporary_folder(&self) -> std::io::Result<()> {
+        let folder = Path::new(&self.settled.folders.temporary);
+        if let Some(parent) = folder.parent() {
+            std::fs::create_dir_all(parent)?;
+        }
+        match DirBuilder::new().mode(0o700).create(folder) {
+            Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(error),
+            _ => Ok(()),
+        }
     }
 
     fn write_file_variables(&self) -> std::io::Result<()> {
@@ -41,7 +58,7 @@ impl<X: Executor, B: Bulk, S: Sink + Send> Running<'_, X, B, S> {
     }
 
     /// Runs one step of the script.
-    pub(super) async fn run_step(&mut self, step: &Step, name: &str) -> Result<(), Failure> {
+    pub(super) async fn run_step(&mut self, step: &Step) -> Result<(), Failure> {
         let section = format!("{}_step", step.name.to_lowercase());
         let expanded;
         let entries = if step.name == "release" {
@@ -53,10 +70,8 @@ impl<X: Executor, B: Bulk, S: Sink + Send> Running<'_, X, B, S> {
         let result = self
             .run_program(None, &section, entries, Place::Build)
             .await;
-        match &result {
-            Err(Failure::Canceled) => self.console.warning("script canceled externally (UI, API)"),
-            Err(Failure::Clock(_) | Failure::JobClock(_)) => self.timed_out(name),
-            _ => {}
+        if result == Err(Failure::Canceled) {
+            self.console.warning("script canceled externally (UI, API)");
         }
         result
     }
@@ -81,13 +96,13 @@ impl<X: Executor, B: Bulk, S: Sink + Send> Running<'_, X, B, S> {
             Err(error) => Err(Failure::System(error.to_string())),
         };
         let Err(failure) = result else { return Ok(()) };
-        if matches!(failure, Failure::Clock(_) | Failure::JobClock(_)) {
-            self.timed_out(name);
-        }
         let ignored = self.settled.variables.flag("AFTER_SCRIPT_IGNORE_ERRORS");
         let ignored = ignored.ok().flatten().unwrap_or(true);
         if failure.ends_all() || failure == Failure::Canceled || !ignored {
             return Err(failure);
+        }
+        if failure.is_timeout() {
+            self.timed_out(name);
         }
         self.console.warning(format!(
             "after_script failed, but job will continue unaffected: {failure}"
@@ -160,7 +175,8 @@ impl<X: Executor, B: Bulk, S: Sink + Send> Running<'_, X, B, S> {
         expanded.map_err(|error| Failure::Configuration(error.to_string()))
     }
 
-    fn timed_out(&mut self, name: &str) {
+    /// Says which stage a clock cut short.
+    pub(super) fn timed_out(&mut self, name: &str) {
         self.console.warning(format!(
             "{name} could not run to completion because the timeout was exceeded. \
              RUNNER_SCRIPT_TIMEOUT and RUNNER_AFTER_SCRIPT_TIMEOUT limit the parts of a job."

@@ -2,7 +2,6 @@
 
 mod artifacts;
 mod ends;
-mod perf;
 mod scripts;
 mod sources;
 mod stub;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use fleet_model::{JobSpec, Variable};
+use fleet_model::{JobSpec, Source, Variable};
 
 use super::flags::Flags;
 use super::folders::Folders;
@@ -46,6 +46,8 @@ pub(super) fn list(
     all.extend([
         plain("CI_SHARED_ENVIRONMENT", "true"),
         plain("CI_RUNNER_VERSION", env!("CARGO_PKG_VERSION")),
+        // gitlab-runner's own word where a build knows no revision.
+        plain("CI_RUNNER_REVISION", "HEAD"),
         plain("CI_RUNNER_EXECUTABLE_ARCH", &platform()),
         plain("RUNNER_TEMP_PROJECT_DIR", &folders.temporary),
     ]);
@@ -59,6 +61,17 @@ pub(super) fn secrets(spec: &JobSpec) -> impl Iterator<Item = &str> {
     masked
         .map(|variable| variable.value.as_str())
         .chain([spec.token.as_str()])
+        .chain(password(&spec.source))
+}
+
+/// The password in a repository's URL.
+fn password(source: &Source) -> Option<&str> {
+    let Source::Git { repository, .. } = source else {
+        return None;
+    };
+    let (_, rest) = repository.split_once("://")?;
+    let (credentials, _) = rest.split('/').next()?.rsplit_once('@')?;
+    credentials.split_once(':').map(|(_, password)| password)
 }
 
 /// The clock of a part of the job; none where it has no own.

@@ -18,7 +18,11 @@ pub(super) struct Backoff {
 
 impl Backoff {
     pub(super) fn new() -> Backoff {
-        Backoff { window: FIRST, random: RandomState::new(), tries: 0 }
+        Backoff {
+            window: FIRST,
+            random: RandomState::new(),
+            tries: 0,
+        }
     }
 
     /// The next wait.

@@ -22,7 +22,10 @@ pub(super) struct GrpcBulk {
 
 impl GrpcBulk {
     pub(super) fn new(channel: Channel, fence: Fence) -> GrpcBulk {
-        GrpcBulk { client: AgentServiceClient::new(channel), fence }
+        GrpcBulk {
+            client: AgentServiceClient::new(channel),
+            fence,
+        }
     }
 
     fn header(&self, header: UploadHeader) -> v1::UploadArtifactRequest {
@@ -49,7 +52,10 @@ impl Bulk for GrpcBulk {
             }
             loop {
                 let mut data = Vec::with_capacity(CHUNK_BYTES);
-                (&mut file).take(CHUNK_BYTES as u64).read_to_end(&mut data).await?;
+                (&mut file)
+                    .take(CHUNK_BYTES as u64)
+                    .read_to_end(&mut data)
+                    .await?;
                 if data.is_empty() {
                     return Ok::<(), std::io::Error>(());
                 }
@@ -67,8 +73,16 @@ impl Bulk for GrpcBulk {
     }
 
     async fn download(&self, job: JobId, to: &Path) -> Result<(), Error> {
-        let request = v1::DownloadArtifactRequest { fence: self.fence.0, job_id: job.0 };
-        let mut pieces = self.client.clone().download_artifact(request).await?.into_inner();
+        let request = v1::DownloadArtifactRequest {
+            fence: self.fence.0,
+            job_id: job.0,
+        };
+        let mut pieces = self
+            .client
+            .clone()
+            .download_artifact(request)
+            .await?
+            .into_inner();
         let mut file = File::create(to).await?;
         while let Some(piece) = pieces.message().await? {
             file.write_all(&piece.data).await?;

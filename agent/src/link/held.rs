@@ -42,7 +42,13 @@ pub(super) struct Lease {
 
 impl Held {
     pub(super) fn new(settings: Arc<Settings>, channel: Channel) -> Held {
-        Held { settings, channel, leases: BTreeMap::new(), retired: Vec::new(), jobs: JoinSet::new() }
+        Held {
+            settings,
+            channel,
+            leases: BTreeMap::new(),
+            retired: Vec::new(),
+            jobs: JoinSet::new(),
+        }
     }
 
     /// The first message of a stream: who this is and what it holds.
@@ -57,7 +63,11 @@ impl Held {
             run_untagged: settings.run_untagged,
             platform: crate::job::platform(),
             executors: vec!["shell".to_owned()],
-            held: self.leases.keys().map(|fence| v1::HeldLease { fence: fence.0 }).collect(),
+            held: self
+                .leases
+                .keys()
+                .map(|fence| v1::HeldLease { fence: fence.0 })
+                .collect(),
         }
     }
 
@@ -81,9 +91,15 @@ impl Held {
     pub(super) fn start(&mut self, fence: Fence, spec: JobSpec) -> io::Result<&Lease> {
         // Jobs that ended leave their handles here until the next one comes.
         while self.jobs.try_join_next().is_some() {}
-        self.retired.retain(|lease| lease.finished.borrow().is_none());
-        let (mut writer, spool) =
-            spool::create(&self.settings.state_dir.join("leases").join(fence.to_string()))?;
+        self.retired
+            .retain(|lease| lease.finished.borrow().is_none());
+        let (mut writer, spool) = spool::create(
+            &self
+                .settings
+                .state_dir
+                .join("leases")
+                .join(fence.to_string()),
+        )?;
         let (control, controlled) = watch::channel(Control::Run);
         let (done, finished) = watch::channel(None);
         let lease = Lease {
@@ -108,7 +124,8 @@ impl Held {
         };
         let bulk = GrpcBulk::new(self.channel.clone(), fence);
         self.jobs.spawn(async move {
-            let finished = job::run(job, bulk, move |data: &[u8]| writer.write(data), controlled).await;
+            let finished =
+                job::run(job, bulk, move |data: &[u8]| writer.write(data), controlled).await;
             done.send_replace(Some(finished));
         });
         self.leases.insert(fence, lease);
@@ -147,7 +164,9 @@ impl Held {
     /// Drops a lease whose result the coordinator has, or does not want; if its
     /// job still runs it keeps its slot number until it is over.
     pub(super) fn forget(&mut self, fence: Fence) {
-        let Some(lease) = self.leases.remove(&fence) else { return };
+        let Some(lease) = self.leases.remove(&fence) else {
+            return;
+        };
         if let Err(error) = lease.spool.remove() {
             tracing::warn!(%fence, %error, "a spool could not be removed");
         }
@@ -181,7 +200,9 @@ fn broken() -> Finished {
 /// gitlab-runner gives it).
 fn lowest_free(taken: impl Iterator<Item = u32>) -> u32 {
     let taken: BTreeSet<u32> = taken.collect();
-    (0..).find(|number| !taken.contains(number)).unwrap_or(u32::MAX)
+    (0..)
+        .find(|number| !taken.contains(number))
+        .unwrap_or(u32::MAX)
 }
 
 /// Changes with every boot; empty where the kernel does not tell.

@@ -35,10 +35,17 @@ pub(super) async fn run(
 ) -> Result<(), Status> {
     let (outbox, body) = mpsc::channel(OUTBOX);
     send(&outbox, Out::Hello(held.hello())).await?;
-    let mut client =
-        AgentServiceClient::new(channel).max_decoding_message_size(LEASE_LIMIT_BYTES);
-    let mut inbox = client.session(ReceiverStream::new(body)).await?.into_inner();
-    let mut session = Session { held, contact, outbox, pumps: JoinSet::new() };
+    let mut client = AgentServiceClient::new(channel).max_decoding_message_size(LEASE_LIMIT_BYTES);
+    let mut inbox = client
+        .session(ReceiverStream::new(body))
+        .await?
+        .into_inner();
+    let mut session = Session {
+        held,
+        contact,
+        outbox,
+        pumps: JoinSet::new(),
+    };
     let mut heartbeat = tokio::time::interval(HEARTBEAT);
     heartbeat.tick().await;
     loop {
@@ -78,13 +85,17 @@ impl Session<'_> {
         self.contact.answered = Instant::now();
         self.contact.orphan_deadline = Duration::from_millis(welcome.orphan_deadline_ms.into());
         let keep: Vec<u64> = welcome.keep.iter().map(|lease| lease.fence).collect();
-        let (kept, stale): (Vec<Fence>, Vec<Fence>) =
-            self.held.iter().map(|(fence, _)| fence).partition(|fence| keep.contains(&fence.0));
+        let (kept, stale): (Vec<Fence>, Vec<Fence>) = self
+            .held
+            .iter()
+            .map(|(fence, _)| fence)
+            .partition(|fence| keep.contains(&fence.0));
         for fence in stale {
             self.stale(fence);
         }
         for (fence, lease) in self.held.iter().filter(|(fence, _)| kept.contains(fence)) {
-            self.pumps.spawn(pump(fence, Sent::from(lease), self.outbox.clone()));
+            self.pumps
+                .spawn(pump(fence, Sent::from(lease), self.outbox.clone()));
         }
         let every = Duration::from_millis(u64::from(welcome.heartbeat_interval_ms).max(100));
         tokio::time::interval_at(tokio::time::Instant::now() + every, every)
@@ -112,7 +123,8 @@ impl Session<'_> {
         let refused = match spec {
             Ok(spec) => match self.held.start(fence, spec) {
                 Ok(lease) => {
-                    self.pumps.spawn(pump(fence, Sent::from(lease), self.outbox.clone()));
+                    self.pumps
+                        .spawn(pump(fence, Sent::from(lease), self.outbox.clone()));
                     return Ok(());
                 }
                 Err(error) => format!("make the log spool: {error}"),
@@ -124,7 +136,11 @@ impl Session<'_> {
             reason: fleet_model::FailureReason::RUNNER_SYSTEM_FAILURE,
             exit_code: 0,
         };
-        let result = v1::JobResult { fence: fence.0, message: refused, ..Default::default() };
+        let result = v1::JobResult {
+            fence: fence.0,
+            message: refused,
+            ..Default::default()
+        };
         send(&self.outbox, Out::Result(result.with_outcome(&outcome))).await?;
         send(&self.outbox, Out::Released(v1::Released { fence: fence.0 })).await
     }
@@ -172,7 +188,11 @@ async fn pump(fence: Fence, mut sent: Sent, outbox: mpsc::Sender<v1::AgentMessag
             Ok(Some(data)) => {
                 let offset = sent.offset;
                 sent.offset += data.len() as u64;
-                let append = v1::LogAppend { fence: fence.0, offset, data };
+                let append = v1::LogAppend {
+                    fence: fence.0,
+                    offset,
+                    data,
+                };
                 if send(&outbox, Out::Log(append)).await.is_err() {
                     return;
                 }
@@ -200,7 +220,9 @@ async fn pump(fence: Fence, mut sent: Sent, outbox: mpsc::Sender<v1::AgentMessag
 
 async fn send(outbox: &mpsc::Sender<v1::AgentMessage>, message: Out) -> Result<(), Status> {
     outbox
-        .send(v1::AgentMessage { message: Some(message) })
+        .send(v1::AgentMessage {
+            message: Some(message),
+        })
         .await
         .map_err(|_| Status::unavailable("the stream has ended"))
 }

@@ -27,10 +27,29 @@ pub(super) struct Extent {
 pub(super) fn create(folder: &Path) -> io::Result<(Writer, Reader)> {
     std::fs::create_dir_all(folder)?;
     let path = folder.join("log");
-    let file = Arc::new(File::options().create(true).truncate(true).read(true).write(true).open(&path)?);
+    let file = Arc::new(
+        File::options()
+            .create(true)
+            .truncate(true)
+            .read(true)
+            .write(true)
+            .open(&path)?,
+    );
     let (extent, grown) = watch::channel(Extent::default());
-    let writer = Writer { file: Arc::clone(&file), failed: false, hasher: crc32fast::Hasher::new(), extent };
-    Ok((writer, Reader { file, grown, folder: folder.to_owned() }))
+    let writer = Writer {
+        file: Arc::clone(&file),
+        failed: false,
+        hasher: crc32fast::Hasher::new(),
+        extent,
+    };
+    Ok((
+        writer,
+        Reader {
+            file,
+            grown,
+            folder: folder.to_owned(),
+        },
+    ))
 }
 
 /// Where the job's masked log goes.
@@ -88,7 +107,10 @@ impl Reader {
     /// The file cannot be read.
     pub(super) async fn next(&mut self, offset: u64, limit: usize) -> io::Result<Option<Bytes>> {
         // The sender lives in the writer; when it is gone the last extent stays.
-        let _ = self.grown.wait_for(|extent| extent.size > offset || extent.closed).await;
+        let _ = self
+            .grown
+            .wait_for(|extent| extent.size > offset || extent.closed)
+            .await;
         let available = self.extent().size.saturating_sub(offset);
         if available == 0 {
             return Ok(None);
@@ -122,8 +144,14 @@ mod tests {
         let (mut writer, mut reader) = create(&dir.path().join("1")).unwrap();
         writer.write(b"hello ");
         writer.write(b"world");
-        assert_eq!(reader.next(0, 4).await.unwrap(), Some(Bytes::from_static(b"hell")));
-        assert_eq!(reader.next(4, 100).await.unwrap(), Some(Bytes::from_static(b"o world")));
+        assert_eq!(
+            reader.next(0, 4).await.unwrap(),
+            Some(Bytes::from_static(b"hell"))
+        );
+        assert_eq!(
+            reader.next(4, 100).await.unwrap(),
+            Some(Bytes::from_static(b"o world"))
+        );
         let (next, ()) = tokio::join!(reader.next(11, 100), async {
             writer.write(b"!");
             drop(writer);
@@ -132,7 +160,11 @@ mod tests {
         assert_eq!(reader.next(12, 100).await.unwrap(), None);
         assert_eq!(
             reader.extent(),
-            Extent { size: 12, crc32: crc32fast::hash(b"hello world!"), closed: true }
+            Extent {
+                size: 12,
+                crc32: crc32fast::hash(b"hello world!"),
+                closed: true
+            }
         );
         reader.remove().unwrap();
         assert!(!dir.path().join("1").exists());

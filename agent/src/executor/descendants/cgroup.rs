@@ -1,4 +1,12 @@
-//! A cgroup (version 2) for the processes of one program.
+//! A cgroup (version 2) for the processes of one job.
+//!
+//! It is a *threaded* one. A process cannot be moved into a cgroup without
+//! waiting for every processor of the host, which takes longer than a small job;
+//! a thread may move itself at once, to others of its own process' tree if they
+//! are threaded, and what it starts there is born there. So the agent's thread
+//! steps in, starts the program and steps out. What is lost is `cgroup.kill`:
+//! the members are frozen instead, so that none can have a child meanwhile, and
+//! killed one by one.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -6,74 +14,116 @@ use std::sync::OnceLock;
 use std::thread;
 use std::time::Duration;
 
+use rustix::process::{Pid, Signal, kill_process};
+
 /// A cgroup that is removed when dropped, as far as it is empty then.
 #[derive(Debug)]
 pub(super) struct Cgroup {
     path: PathBuf,
+    outside: &'static Path,
+}
+
+/// While this lives, what the thread starts belongs to the cgroup.
+pub(super) struct Inside<'a> {
+    outside: &'a Path,
 }
 
 impl Cgroup {
-    /// Makes a cgroup below the agent's own; `None` where that is not possible
-    /// or it could not be killed as a whole (Linux before 5.14).
+    /// Makes a cgroup below the agent's own; `None` where that is not possible.
     pub(super) fn create(id: &str) -> Option<Cgroup> {
-        let path = own()?.join(format!("fleet-{id}"));
+        let outside = own()?;
+        let path = outside.join(format!("fleet-{id}"));
         fs::create_dir(&path).ok()?;
-        let cgroup = Cgroup { path };
-        cgroup.path.join("cgroup.kill").exists().then_some(cgroup)
+        let cgroup = Cgroup { path, outside };
+        cgroup.write("cgroup.type", "threaded").ok()?;
+        cgroup.write("cgroup.freeze", "0").ok()?;
+        Some(cgroup)
     }
 
-    /// Moves a process here; false if that is not allowed.
-    pub(super) fn adopt(&self, pid: u32) -> bool {
-        match fs::write(self.path.join("cgroup.procs"), pid.to_string()) {
-            Ok(()) => true,
-            // It has ended already: nothing is lost.
-            Err(error) => error.raw_os_error() == Some(rustix::io::Errno::SRCH.raw_os_error()),
-        }
+    /// Moves the calling thread in, until the result is dropped by the same
+    /// thread; `None` if that is not allowed.
+    pub(super) fn enter(&self) -> Option<Inside<'_>> {
+        self.write("cgroup.threads", "0").ok()?;
+        Some(Inside {
+            outside: self.outside,
+        })
     }
 
-    /// Kills everything in it; names one process that was there.
-    pub(super) fn kill(&self) -> Option<i32> {
+    /// Signals everything in it for which `wanted` is true; names one process
+    /// that was there.
+    pub(super) fn signal(&self, signal: Signal, wanted: &dyn Fn(Pid) -> bool) -> Option<i32> {
         let events = fs::read_to_string(self.path.join("cgroup.events")).ok()?;
         if events.lines().any(|line| line == "populated 0") {
             return None;
         }
-        let _gone_meanwhile = fs::write(self.path.join("cgroup.kill"), "1");
-        let processes = fs::read_to_string(self.path.join("cgroup.procs")).unwrap_or_default();
-        // None listed: they are in cgroups that the job made below this one.
-        Some(
-            processes
-                .lines()
-                .next()
-                .and_then(|line| line.parse().ok())
-                .unwrap_or(0),
-        )
+        // Signals reach the frozen too. The thaw is for those that had a child
+        // just before, which the next call finds.
+        let _gone_meanwhile = self.write("cgroup.freeze", "1");
+        let members = members(&self.path);
+        let ids = members.iter().filter_map(|&member| Pid::from_raw(member));
+        for member in ids.filter(|&member| wanted(member)) {
+            let _gone_meanwhile = kill_process(member, signal);
+        }
+        let _gone_meanwhile = self.write("cgroup.freeze", "0");
+        Some(members.first().copied().unwrap_or(0))
     }
+
+    fn write(&self, file: &str, text: &str) -> std::io::Result<()> {
+        fs::write(self.path.join(file), text)
+    }
+}
+
+impl Drop for Inside<'_> {
+    fn drop(&mut self) {
+        if let Err(error) = fs::write(self.outside.join("cgroup.threads"), "0") {
+            tracing::error!(%error, "a thread of the agent stays in a job's cgroup");
+        }
+    }
+}
+
+/// The threads in a cgroup and those below it, but for the agent's own. What is
+/// sent to a thread goes to its process, and what is sent again before it is
+/// thawed counts once.
+fn members(path: &Path) -> Vec<i32> {
+    let agents_own = |id: &i32| Path::new("/proc/self/task").join(id.to_string()).exists();
+    let mut all = Vec::new();
+    for folder in tree(path) {
+        let threads = fs::read_to_string(folder.join("cgroup.threads")).unwrap_or_default();
+        let ids = threads.lines().filter_map(|line| line.parse().ok());
+        all.extend(ids.filter(|id| !agents_own(id)));
+    }
+    all
+}
+
+/// A cgroup and those the job made in it (a container engine does), each before
+/// those below it.
+fn tree(path: &Path) -> Vec<PathBuf> {
+    let mut all = vec![path.to_owned()];
+    let mut next = 0;
+    while let Some(path) = all.get(next) {
+        let entries = fs::read_dir(path).into_iter().flatten().flatten();
+        let folders = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
+        let below: Vec<PathBuf> = folders.map(|entry| entry.path()).collect();
+        all.extend(below);
+        next += 1;
+    }
+    all
 }
 
 impl Drop for Cgroup {
     /// Waits a little where something in it is only just dying, which happens
     /// when a job was abandoned rather than ended.
     fn drop(&mut self) {
-        for _ in 0..20 {
-            remove(&self.path);
-            if !self.path.exists() {
+        for _ in 0..50 {
+            if fs::remove_dir(&self.path).is_ok() {
                 return;
             }
-            thread::sleep(Duration::from_micros(500));
+            for folder in tree(&self.path).iter().rev() {
+                let _still_in_use = fs::remove_dir(folder);
+            }
+            thread::sleep(Duration::from_millis(1));
         }
     }
-}
-
-/// Removes a cgroup and those the job made in it (a container engine does).
-fn remove(path: &Path) {
-    if fs::remove_dir(path).is_ok() {
-        return;
-    }
-    let below = fs::read_dir(path).into_iter().flatten().flatten();
-    for entry in below.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())) {
-        remove(&entry.path());
-    }
-    let _still_dying = fs::remove_dir(path);
 }
 
 /// The folder of the agent's own cgroup.
@@ -93,7 +143,8 @@ fn own() -> Option<&'static Path> {
 /// cannot be removed: what is in use stays.
 fn sweep(own: &Path) {
     let entries = fs::read_dir(own).into_iter().flatten().flatten();
-    for entry in entries.filter(|entry| entry.file_name().as_encoded_bytes().starts_with(b"fleet-")) {
+    for entry in entries.filter(|entry| entry.file_name().as_encoded_bytes().starts_with(b"fleet-"))
+    {
         let _in_use = fs::remove_dir(entry.path());
     }
 }

@@ -23,7 +23,10 @@ struct State {
 impl Web {
     pub(super) async fn serve(root: PathBuf, user: &str, password: &str) -> Web {
         if root.join("HEAD").exists() {
-            let status = std::process::Command::new("git").arg("update-server-info").current_dir(&root).status();
+            let status = std::process::Command::new("git")
+                .arg("update-server-info")
+                .current_dir(&root)
+                .status();
             assert!(status.unwrap().success());
         }
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -59,7 +62,12 @@ async fn answer(mut stream: TcpStream, state: Arc<State>) -> Option<()> {
     let mut lines = BufReader::new(reader).lines();
     let request = lines.next_line().await.ok()??;
     let mut authorized = false;
-    while let Some(line) = lines.next_line().await.ok()?.filter(|line| !line.is_empty()) {
+    while let Some(line) = lines
+        .next_line()
+        .await
+        .ok()?
+        .filter(|line| !line.is_empty())
+    {
         let (name, value) = line.split_once(": ")?;
         authorized |= name.eq_ignore_ascii_case("authorization")
             && value.replacen("Basic", "basic", 1) == state.authorization;
@@ -67,8 +75,17 @@ async fn answer(mut stream: TcpStream, state: Arc<State>) -> Option<()> {
     if state.hangs.load(Ordering::SeqCst) {
         std::future::pending::<()>().await;
     }
-    let fails = state.failures.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1)).is_ok();
-    let path = request.split(' ').nth(1)?.split('?').next()?.trim_start_matches('/').to_owned();
+    let fails = state
+        .failures
+        .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1))
+        .is_ok();
+    let path = request
+        .split(' ')
+        .nth(1)?
+        .split('?')
+        .next()?
+        .trim_start_matches('/')
+        .to_owned();
     let (status, body) = match () {
         () if fails => ("500 Broken", Vec::new()),
         () if !authorized => ("401 Who\r\nWWW-Authenticate: Basic realm=\"x\"", Vec::new()),
@@ -77,7 +94,10 @@ async fn answer(mut stream: TcpStream, state: Arc<State>) -> Option<()> {
             Err(_) => ("404 No", Vec::new()),
         },
     };
-    let head = format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len());
+    let head = format!(
+        "HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+        body.len()
+    );
     writer.write_all(head.as_bytes()).await.ok()?;
     writer.write_all(&body).await.ok()
 }
@@ -86,10 +106,17 @@ fn base64(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut text = String::new();
     for chunk in bytes.chunks(3) {
-        let all = chunk.iter().fold(0u32, |sum, byte| sum << 8 | u32::from(*byte)) << (8 * (3 - chunk.len()));
+        let all = chunk
+            .iter()
+            .fold(0u32, |sum, byte| sum << 8 | u32::from(*byte))
+            << (8 * (3 - chunk.len()));
         for at in 0..4 {
             let digit = DIGITS[(all >> (18 - 6 * at) & 63) as usize];
-            text.push(if at <= chunk.len() { char::from(digit) } else { '=' });
+            text.push(if at <= chunk.len() {
+                char::from(digit)
+            } else {
+                '='
+            });
         }
     }
     text

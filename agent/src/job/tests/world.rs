@@ -53,13 +53,24 @@ impl World {
     /// Runs git in the repository that commits are made in.
     pub(super) fn git(&self, arguments: &[&str]) -> String {
         let output = Command::new("git")
-            .args(["-c", "user.name=n", "-c", "user.email=e@x", "-c", "init.defaultBranch=main"])
+            .args([
+                "-c",
+                "user.name=n",
+                "-c",
+                "user.email=e@x",
+                "-c",
+                "init.defaultBranch=main",
+            ])
             .args(arguments)
             .current_dir(self.path("seed"))
             .env("GIT_CONFIG_GLOBAL", "/dev/null")
             .output()
             .unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        assert!(
+            output.status.success(),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
         String::from_utf8(output.stdout).unwrap().trim().to_owned()
     }
 
@@ -92,7 +103,10 @@ impl World {
                 sha: self.git(&["rev-parse", "HEAD"]),
                 reference: "main".into(),
                 depth: 0,
-                refspecs: vec!["+refs/heads/*:refs/remotes/origin/*".into(), "+refs/tags/*:refs/tags/*".into()],
+                refspecs: vec![
+                    "+refs/heads/*:refs/remotes/origin/*".into(),
+                    "+refs/tags/*:refs/tags/*".into(),
+                ],
             },
             variables: Vec::new(),
             steps: vec![step("script", script)],
@@ -113,7 +127,10 @@ impl World {
             run_untagged: true,
             builds_dir: self.path("builds"),
             state_dir: self.path("state"),
-            shell: Shell { program: "bash".into(), login: false },
+            shell: Shell {
+                program: "bash".into(),
+                login: false,
+            },
             graceful_kill: self.grace,
             output_limit: self.output_limit,
         }
@@ -153,7 +170,10 @@ impl World {
         // As the agent does it: on a task of its own, which must be `Send`.
         let finished = tokio::spawn(run(job, Arc::clone(&self.shelf), sink, controlled)).await;
         let raw = written.borrow_and_update().clone();
-        Ran { finished: finished.unwrap(), raw: String::from_utf8(raw).unwrap() }
+        Ran {
+            finished: finished.unwrap(),
+            raw: String::from_utf8(raw).unwrap(),
+        }
     }
 }
 
@@ -189,7 +209,12 @@ impl Ran {
 
     #[track_caller]
     pub(super) fn fails(self, reason: FailureReason, exit_code: i32) -> Ran {
-        assert_eq!(self.finished.outcome, Outcome::Failed { reason, exit_code }, "{}", self.log());
+        assert_eq!(
+            self.finished.outcome,
+            Outcome::Failed { reason, exit_code },
+            "{}",
+            self.log()
+        );
         self
     }
 
@@ -199,7 +224,10 @@ impl Ran {
         let log = self.log();
         let mut rest = log.lines();
         for line in lines {
-            assert!(rest.any(|shown| shown.contains(line)), "no {line:?}, or not here:\n{log}");
+            assert!(
+                rest.any(|shown| shown.contains(line)),
+                "no {line:?}, or not here:\n{log}"
+            );
         }
         self
     }
@@ -212,12 +240,19 @@ impl Ran {
 }
 
 pub(super) fn step(name: &str, script: &[&str]) -> Step {
-    Step { name: name.into(), script: script.iter().map(|&entry| entry.into()).collect() }
+    Step {
+        name: name.into(),
+        script: script.iter().map(|&entry| entry.into()).collect(),
+    }
 }
 
 /// The same job with more variables.
 pub(super) fn with(mut spec: JobSpec, variables: &[(&str, &str)]) -> JobSpec {
-    spec.variables.extend(variables.iter().map(|(key, value)| Variable::new(*key, *value)));
+    spec.variables.extend(
+        variables
+            .iter()
+            .map(|(key, value)| Variable::new(*key, *value)),
+    );
     spec
 }
 
@@ -230,7 +265,10 @@ pub(super) fn after(mut spec: JobSpec, script: &[&str]) -> JobSpec {
 /// Not there, or dead and not yet collected by its parent.
 pub(super) fn gone(pid: &str) -> bool {
     match fs::read_to_string(Path::new("/proc").join(pid.trim()).join("stat")) {
-        Ok(stat) => stat.rsplit(')').next().is_some_and(|rest| rest.starts_with(" Z")),
+        Ok(stat) => stat
+            .rsplit(')')
+            .next()
+            .is_some_and(|rest| rest.starts_with(" Z")),
         Err(_) => true,
     }
 }
