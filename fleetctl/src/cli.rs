@@ -11,9 +11,16 @@ use crate::variables;
 
 /// Runs .gitlab-ci.yml pipelines here and now: no server, no set-up.
 #[derive(Debug, Parser)]
-#[command(name = "fleetctl", version, disable_version_flag = true, max_term_width = 100)]
-#[command(after_help = "Exit codes: 0 done or passed, 1 the pipeline failed, 2 wrong usage or \
-invalid file, 3 canceled, 130 interrupted.")]
+#[command(
+    name = "fleetctl",
+    version,
+    disable_version_flag = true,
+    max_term_width = 100
+)]
+#[command(
+    after_help = "Exit codes: 0 done or passed, 1 the pipeline failed, 2 wrong usage or \
+invalid file, 3 canceled, 130 interrupted."
+)]
 pub(crate) struct Cli {
     #[command(flatten)]
     pub(crate) global: Global,
@@ -46,7 +53,9 @@ pub(crate) enum Command {
     /// Show the configuration with includes, extends and references resolved
     Compile(Compile),
     /// Print a completion script for a shell
-    #[command(after_help = "Example:\n  fleetctl completion bash > ~/.local/share/bash-completion/completions/fleetctl")]
+    #[command(
+        after_help = "Example:\n  fleetctl completion bash > ~/.local/share/bash-completion/completions/fleetctl"
+    )]
     Completion {
         /// The shell
         shell: Shell,
@@ -271,14 +280,23 @@ mod tests {
     #[test]
     fn every_command_has_an_example() {
         for command in Cli::command().get_subcommands() {
-            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
-            assert!(help.contains(&format!("fleetctl {}", command.get_name())), "{}", command.get_name());
+            let help = command
+                .get_after_help()
+                .map(ToString::to_string)
+                .unwrap_or_default();
+            assert!(
+                help.contains(&format!("fleetctl {}", command.get_name())),
+                "{}",
+                command.get_name()
+            );
         }
     }
 
     #[test]
     fn mistyped_command_gets_a_suggestion() {
-        let error = Cli::try_parse_from(["fleetctl", "grpah"]).unwrap_err().to_string();
+        let error = Cli::try_parse_from(["fleetctl", "grpah"])
+            .unwrap_err()
+            .to_string();
         assert!(error.contains("'graph'"), "{error}");
     }
 }

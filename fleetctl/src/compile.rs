@@ -47,8 +47,9 @@ pub(crate) fn run(arguments: &cli::Compile, global: Global) -> Result<Exit, Fail
 pub(crate) fn compile_event(place: &Place, event: &Event) -> Result<(Compiled, Context), Failure> {
     let project = Project::find(place)?;
     let text = project.config_text()?;
+    let asked = project.ask_git();
     let snapshot = snapshot::take(&project.root, &snapshot::store_dir(&project.root))?;
-    let context = project.context(event, &snapshot, 1)?;
+    let context = project.context(event, &snapshot, 1, asked)?;
     let root = (project.config_name(), text);
     let compiled = fleet_language::compile((&root.0, &root.1), &context, &project.files());
     Ok((compiled, context))
@@ -67,18 +68,29 @@ fn find<'a>(resolved: &'a Node, job: &str) -> Result<&'a Entry, Failure> {
         return Err(Failure::usage("the configuration has no jobs"));
     };
     map.entry(job).ok_or_else(|| {
-        let names = map.entries.iter().filter_map(|entry| match &entry.key.value {
-            Value::String(name) => Some(name.as_str()),
-            _ => None,
-        });
+        let names = map
+            .entries
+            .iter()
+            .filter_map(|entry| match &entry.key.value {
+                Value::String(name) => Some(name.as_str()),
+                _ => None,
+            });
         let hint = suggest::nearest(job, names).map(|name| format!("; did you mean `{name}`?"));
-        Failure::usage(format!("the configuration has no job `{job}`{}", hint.unwrap_or_default()))
+        Failure::usage(format!(
+            "the configuration has no job `{job}`{}",
+            hint.unwrap_or_default()
+        ))
     })
 }
 
 /// A configuration of one entry.
 fn alone(entry: &Entry, whole: &Node) -> Node {
-    Node { span: whole.span, value: Value::Map(Map { entries: vec![entry.clone()] }) }
+    Node {
+        span: whole.span,
+        value: Value::Map(Map {
+            entries: vec![entry.clone()],
+        }),
+    }
 }
 
 /// Whether a job runs, and the reason.
@@ -90,25 +102,48 @@ struct Why {
 fn why(job: &str, compiled: &Compiled, context: &Context) -> Why {
     let event = event_in_words(context);
     let is_instance = |name: &str| {
-        name == job || name.strip_prefix(job).is_some_and(|rest| rest.starts_with([' ', ':']))
+        name == job
+            || name
+                .strip_prefix(job)
+                .is_some_and(|rest| rest.starts_with([' ', ':']))
     };
     if let Some(plan) = &compiled.plan {
-        let instances: Vec<&PlannedJob> =
-            plan.jobs.iter().filter(|planned| is_instance(&planned.name)).collect();
+        let instances: Vec<&PlannedJob> = plan
+            .jobs
+            .iter()
+            .filter(|planned| is_instance(&planned.name))
+            .collect();
         if let Some(first) = instances.first() {
-            return Why { is_in: true, text: in_pipeline(job, &event, plan, first, instances.len()) };
+            return Why {
+                is_in: true,
+                text: in_pipeline(job, &event, plan, first, instances.len()),
+            };
         }
     }
-    let left_out = compiled.left_out.iter().find(|left_out| is_instance(&left_out.job));
+    let left_out = compiled
+        .left_out
+        .iter()
+        .find(|left_out| is_instance(&left_out.job));
     let text = match left_out {
         Some(left_out) => {
             let place = compiled.sources.locate(left_out.span);
             let place = place.map(|(path, line, column)| format!(" ({path}:{line}:{column})"));
-            format!("{job} {} {event}{}", left_out.why, place.unwrap_or_default())
+            format!(
+                "{job} {} {event}{}",
+                left_out.why,
+                place.unwrap_or_default()
+            )
         }
         None if compiled.plan.is_none() => {
-            let why = compiled.diagnostics.iter().map(|finding| finding.message.as_str()).next();
-            format!("there is no pipeline {event}: {}", why.unwrap_or("the configuration has errors"))
+            let why = compiled
+                .diagnostics
+                .iter()
+                .map(|finding| finding.message.as_str())
+                .next();
+            format!(
+                "there is no pipeline {event}: {}",
+                why.unwrap_or("the configuration has errors")
+            )
         }
         None => format!("{job} is no job, but something jobs are made from"),
     };
@@ -146,7 +181,9 @@ fn to_json(node: &Node) -> serde_json::Value {
     match &node.value {
         Value::Null => serde_json::Value::Null,
         Value::Bool(value) => (*value).into(),
-        Value::Int(value) => i64::try_from(*value).map_or_else(|_| value.to_string().into(), Into::into),
+        Value::Int(value) => {
+            i64::try_from(*value).map_or_else(|_| value.to_string().into(), Into::into)
+        }
         Value::Float(value) => (*value).into(),
         Value::String(value) => value.clone().into(),
         Value::Seq(nodes) | Value::Reference(nodes) => nodes.iter().map(to_json).collect(),

@@ -40,7 +40,10 @@ pub(crate) struct Failure {
 impl Failure {
     /// The person can mend it: a wrong argument, an invalid file.
     pub(crate) fn usage(message: impl Into<String>) -> Failure {
-        Failure { exit: Exit::Usage, error: anyhow::Error::msg(message.into()) }
+        Failure {
+            exit: Exit::Usage,
+            error: anyhow::Error::msg(message.into()),
+        }
     }
 
     /// The exit code it leads to.
@@ -51,7 +54,10 @@ impl Failure {
 
 impl From<anyhow::Error> for Failure {
     fn from(error: anyhow::Error) -> Failure {
-        Failure { exit: Exit::Failed, error }
+        Failure {
+            exit: Exit::Failed,
+            error,
+        }
     }
 }
 

@@ -17,7 +17,10 @@ pub(crate) fn print(compiled: &Compiled, global: Global) {
         .cloned()
         .collect();
     if !shown.is_empty() {
-        eprintln!("{}", render(&shown, &compiled.sources, style(global)).trim_end());
+        eprintln!(
+            "{}",
+            render(&shown, &compiled.sources, style(global)).trim_end()
+        );
     }
 }
 
@@ -26,5 +29,8 @@ pub(crate) fn style(global: Global) -> Style {
     let terminal = Terminal::stdout(global.no_color);
     // Colours were decided for stdout; findings go to stderr.
     let color = terminal.color && std::io::stderr().is_terminal();
-    Style { color, width: terminal.columns() }
+    Style {
+        color,
+        width: terminal.columns(),
+    }
 }

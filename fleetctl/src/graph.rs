@@ -44,7 +44,11 @@ pub(crate) fn remarks(plan: &Plan, job: &PlannedJob) -> Vec<String> {
     let mut remarks = Vec::new();
     if let Scheduling::Dag(needs) = &job.scheduling {
         let names = names(plan, needs).join(", ");
-        remarks.push(if names.is_empty() { "at once".to_owned() } else { format!("needs {names}") });
+        remarks.push(if names.is_empty() {
+            "at once".to_owned()
+        } else {
+            format!("needs {names}")
+        });
     }
     match job.when {
         When::OnFailure => remarks.push("on failure".to_owned()),
@@ -61,7 +65,10 @@ pub(crate) fn remarks(plan: &Plan, job: &PlannedJob) -> Vec<String> {
 
 /// The names of jobs.
 pub(crate) fn names<'a>(plan: &'a Plan, indexes: &[usize]) -> Vec<&'a str> {
-    indexes.iter().filter_map(|index| Some(plan.jobs.get(*index)?.name.as_str())).collect()
+    indexes
+        .iter()
+        .filter_map(|index| Some(plan.jobs.get(*index)?.name.as_str()))
+        .collect()
 }
 
 /// A graph for drawing: jobs by index, and gates between stages, so that a job
@@ -90,7 +97,12 @@ impl std::fmt::Display for Point {
 
 fn drawing(plan: &Plan) -> Drawing {
     let waits_for_stages = |job: &PlannedJob| job.scheduling == Scheduling::Stage && job.stage > 0;
-    let last_gate = plan.jobs.iter().filter(|job| waits_for_stages(job)).map(|job| job.stage).max();
+    let last_gate = plan
+        .jobs
+        .iter()
+        .filter(|job| waits_for_stages(job))
+        .map(|job| job.stage)
+        .max();
     let gates: Vec<usize> = (0..last_gate.unwrap_or(0)).collect();
     let mut edges = Vec::new();
     for (index, job) in plan.jobs.iter().enumerate() {
@@ -100,24 +112,45 @@ fn drawing(plan: &Plan) -> Drawing {
             }
             Scheduling::Stage => {}
             Scheduling::Dag(needs) => {
-                edges.extend(needs.iter().map(|need| (Point::Job(*need), Point::Job(index))));
+                edges.extend(
+                    needs
+                        .iter()
+                        .map(|need| (Point::Job(*need), Point::Job(index))),
+                );
             }
         }
         if gates.contains(&job.stage) {
             edges.push((Point::Job(index), Point::Gate(job.stage)));
         }
     }
-    edges.extend(gates.windows(2).map(|pair| (Point::Gate(pair[0]), Point::Gate(pair[1]))));
+    edges.extend(
+        gates
+            .windows(2)
+            .map(|pair| (Point::Gate(pair[0]), Point::Gate(pair[1]))),
+    );
     Drawing { edges, gates }
 }
 
 fn dot(plan: &Plan) -> String {
-    let quote = |text: &str| text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', " ");
+    let quote = |text: &str| {
+        text.replace('\\', "\\\\")
+            .replace('"', "\\\"")
+            .replace('\n', " ")
+    };
     let drawing = drawing(plan);
     let mut text = String::from("digraph pipeline {\n  rankdir=LR;\n  node [shape=box];\n");
     for (stage, name) in plan.stages.iter().enumerate() {
-        let _ = writeln!(text, "  subgraph cluster_{stage} {{\n    label=\"{}\";", quote(name));
-        for (index, job) in plan.jobs.iter().enumerate().filter(|(_, job)| job.stage == stage) {
+        let _ = writeln!(
+            text,
+            "  subgraph cluster_{stage} {{\n    label=\"{}\";",
+            quote(name)
+        );
+        for (index, job) in plan
+            .jobs
+            .iter()
+            .enumerate()
+            .filter(|(_, job)| job.stage == stage)
+        {
             let _ = writeln!(text, "    j{index} [label=\"{}\"];", quote(&job.name));
         }
         text.push_str("  }\n");
@@ -133,12 +166,21 @@ fn dot(plan: &Plan) -> String {
 }
 
 fn mermaid(plan: &Plan) -> String {
-    let quote = |text: &str| text.replace('#', "#35;").replace('"', "#quot;").replace('\n', " ");
+    let quote = |text: &str| {
+        text.replace('#', "#35;")
+            .replace('"', "#quot;")
+            .replace('\n', " ")
+    };
     let drawing = drawing(plan);
     let mut text = String::from("flowchart LR\n");
     for (stage, name) in plan.stages.iter().enumerate() {
         let _ = writeln!(text, "  subgraph stage{stage} [\"{}\"]", quote(name));
-        for (index, job) in plan.jobs.iter().enumerate().filter(|(_, job)| job.stage == stage) {
+        for (index, job) in plan
+            .jobs
+            .iter()
+            .enumerate()
+            .filter(|(_, job)| job.stage == stage)
+        {
             let _ = writeln!(text, "    j{index}[\"{}\"]", quote(&job.name));
         }
         text.push_str("  end\n");

@@ -1,6 +1,6 @@
 //! The command line of Fleet.
 //!
-//! `cli` is what people type, one module a command does it, and [`run`] maps how
+//! `cli` is what people type, one module a command does it, and [`run()`] maps how
 //! it ended to an exit code. `snapshot` takes the working tree, `project` knows
 //! where it is and which event a pipeline is compiled for. Only `run` starts a
 //! runtime: everything else is done before one would be ready.
@@ -34,7 +34,11 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Err(error) => {
             // Help goes to stdout and is no failure; a closed pipe is no news.
             let _ = error.print();
-            return if error.use_stderr() { Exit::Usage.into() } else { Exit::Done.into() };
+            return if error.use_stderr() {
+                Exit::Usage.into()
+            } else {
+                Exit::Done.into()
+            };
         }
     };
     match dispatch(cli) {
@@ -66,7 +70,9 @@ pub(crate) fn print(text: &[u8]) -> Result<Exit, Failure> {
     let mut out = std::io::stdout().lock();
     match out.write_all(text).and_then(|()| out.flush()) {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
-            Err(anyhow::Error::from(error).context("print the result").into())
+            Err(anyhow::Error::from(error)
+                .context("print the result")
+                .into())
         }
         _ => Ok(Exit::Done),
     }

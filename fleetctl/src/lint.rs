@@ -10,22 +10,37 @@ use crate::{Exit, Failure, findings};
 /// Checks files and prints what was found.
 pub(crate) fn run(arguments: &cli::Lint, global: Global) -> Result<Exit, Failure> {
     let projects = if arguments.files.is_empty() {
-        vec![Project::find(&Place { dir: arguments.dir.clone(), file: None })?]
+        vec![Project::find(&Place {
+            dir: arguments.dir.clone(),
+            file: None,
+        })?]
     } else {
-        arguments.files.iter().map(|file| Project::of_file(file)).collect::<Result<_, _>>()?
+        arguments
+            .files
+            .iter()
+            .map(|file| Project::of_file(file))
+            .collect::<Result<_, _>>()?
     };
     let mut checked = Vec::new();
     for project in &projects {
         let text = project.config_text()?;
         let root = (project.config_name(), text);
-        checked.push(fleet_language::lint((&root.0, &root.1), None, &project.files()));
+        checked.push(fleet_language::lint(
+            (&root.0, &root.1),
+            None,
+            &project.files(),
+        ));
     }
     match arguments.output {
         LintOutput::Text => print_text(&checked, global)?,
         LintOutput::Json => print_value(&checked, json)?,
         LintOutput::Sarif => print_value(&checked, sarif)?,
     }
-    let worst = checked.iter().flat_map(|one| &one.diagnostics).map(|finding| finding.severity).max();
+    let worst = checked
+        .iter()
+        .flat_map(|one| &one.diagnostics)
+        .map(|finding| finding.severity)
+        .max();
     Ok(match worst {
         Some(Severity::Error) => Exit::Usage,
         Some(Severity::Warning) if arguments.strict => Exit::Usage,
@@ -43,7 +58,11 @@ fn print_text(checked: &[Compiled], global: Global) -> Result<(), Failure> {
         text.push_str(&found);
     }
     let count = |severity| {
-        checked.iter().flat_map(|one| &one.diagnostics).filter(|one| one.severity == severity).count()
+        checked
+            .iter()
+            .flat_map(|one| &one.diagnostics)
+            .filter(|one| one.severity == severity)
+            .count()
     };
     crate::print(text.as_bytes())?;
     if !global.quiet {
@@ -60,7 +79,9 @@ fn print_value(
     checked: &[Compiled],
     write: fn(&[Diagnostic], &Sources) -> serde_json::Value,
 ) -> Result<(), Failure> {
-    let mut values = checked.iter().map(|one| write(&one.diagnostics, &one.sources));
+    let mut values = checked
+        .iter()
+        .map(|one| write(&one.diagnostics, &one.sources));
     let mut all = values.next().unwrap_or_default();
     for value in values {
         // A list of findings, or a document with a list of runs.

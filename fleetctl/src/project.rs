@@ -4,6 +4,7 @@
 use std::env;
 use std::fs;
 use std::path::{Component, Path, PathBuf};
+use std::process::{Child, Stdio};
 
 use fleet_language::{
     Changes, Commit, Context, Files, PipelineSource, Project as ProjectFacts, Ref, RefKind, User,
@@ -53,7 +54,10 @@ impl Project {
     pub(crate) fn of_file(file: &Path) -> Result<Project, Failure> {
         let config = existing(file)?;
         let folder = config.parent().unwrap_or(Path::new("/"));
-        Ok(Project { root: root_above(folder), config })
+        Ok(Project {
+            root: root_above(folder),
+            config,
+        })
     }
 
     /// The pipeline file's name as people know it.
@@ -75,7 +79,11 @@ impl Project {
             .map_err(|error| Failure::usage(format!("read {}: {error}", self.config.display())))?;
         String::from_utf8(bytes).map_err(|error| {
             let valid = error.utf8_error().valid_up_to();
-            let line = error.as_bytes()[..valid].iter().filter(|byte| **byte == b'\n').count() + 1;
+            let line = error.as_bytes()[..valid]
+                .iter()
+                .filter(|byte| **byte == b'\n')
+                .count()
+                + 1;
             Failure::usage(format!("{name}:{line}: the file is not UTF-8 text"))
         })
     }
@@ -90,14 +98,20 @@ impl Project {
         self.root.join(".fleet")
     }
 
-    /// The event for the compiler.
+    /// Starts asking git what [`Project::context`] needs to know.
+    pub(crate) fn ask_git(&self) -> Asked {
+        GitSettings::ask(&self.root)
+    }
+
+    /// The event for the compiler; `number` counts the project's pipelines.
     pub(crate) fn context(
         &self,
         event: &Event,
         snapshot: &Snapshot,
         number: u64,
+        asked: Asked,
     ) -> Result<Context, Failure> {
-        let git = GitSettings::read(&self.root);
+        let git = GitSettings::answered(asked);
         let default_branch = self.default_branch(snapshot);
         let reference = reference(event, snapshot, &default_branch)?;
         let changes = match event.event {
@@ -105,7 +119,10 @@ impl Project {
             EventKind::Mr => snapshot.changes_of_merge_request(&default_branch),
             EventKind::Tag | EventKind::Web | EventKind::Schedule | EventKind::Api => None,
         };
-        let before = snapshot.remote_tip.as_ref().filter(|_| event.event == EventKind::Push);
+        let before = snapshot
+            .remote_tip
+            .as_ref()
+            .filter(|_| event.event == EventKind::Push);
         let path = self.path(&git, snapshot);
         let named = event.variables_file.is_some();
         let file = self.fleet_dir().join("variables.toml");
@@ -126,7 +143,9 @@ impl Project {
             },
             user: git.user(),
             server_url: SERVER_URL.to_owned(),
-            created_at: jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
+            created_at: jiff::Timestamp::now()
+                .strftime("%Y-%m-%dT%H:%M:%SZ")
+                .to_string(),
             iid: number,
             project_variables: variables::read(file, named)?,
             pipeline_variables: event.variables.clone(),
@@ -135,15 +154,26 @@ impl Project {
     }
 
     fn default_branch(&self, snapshot: &Snapshot) -> String {
-        let known = snapshot.repository.as_ref().and_then(|repository| repository.default_branch());
-        known.or_else(|| snapshot.branch.clone()).unwrap_or_else(|| "main".to_owned())
+        let known = snapshot
+            .repository
+            .as_ref()
+            .and_then(|repository| repository.default_branch());
+        known
+            .or_else(|| snapshot.branch.clone())
+            .unwrap_or_else(|| "main".to_owned())
     }
 
     /// `group/project`: as at the remote, else `local/<folder>`.
     fn path(&self, git: &GitSettings, snapshot: &Snapshot) -> String {
-        let is_whole =
-            snapshot.repository.as_ref().is_some_and(|repository| repository.top == self.root);
-        let remote = git.origin.as_deref().filter(|_| is_whole).and_then(path_of_url);
+        let is_whole = snapshot
+            .repository
+            .as_ref()
+            .is_some_and(|repository| repository.top == self.root);
+        let remote = git
+            .origin
+            .as_deref()
+            .filter(|_| is_whole)
+            .and_then(path_of_url);
         remote.unwrap_or_else(|| {
             let name = self.root.file_name().unwrap_or_default().to_string_lossy();
             format!("local/{}", path_part(&name))
@@ -160,7 +190,11 @@ fn existing(path: &Path) -> Result<PathBuf, Failure> {
 /// `folder` itself.
 fn root_above(folder: &Path) -> PathBuf {
     let is_root = |dir: &&Path| dir.join(CONFIG).is_file() || dir.join(".git").exists();
-    folder.ancestors().find(is_root).unwrap_or(folder).to_owned()
+    folder
+        .ancestors()
+        .find(is_root)
+        .unwrap_or(folder)
+        .to_owned()
 }
 
 fn reference(event: &Event, snapshot: &Snapshot, default_branch: &str) -> Result<Ref, Failure> {
@@ -172,7 +206,9 @@ fn reference(event: &Event, snapshot: &Snapshot, default_branch: &str) -> Result
     let name = match (&event.reference, kind) {
         (Some(name), _) => name.clone(),
         (None, RefKind::Tag) => {
-            return Err(Failure::usage("--event tag needs the tag's name. Try: --event tag --ref v1.0"));
+            return Err(Failure::usage(
+                "--event tag needs the tag's name. Try: --event tag --ref v1.0",
+            ));
         }
         (None, _) => match (&snapshot.branch, &snapshot.repository) {
             (Some(branch), _) => branch.clone(),
@@ -181,7 +217,11 @@ fn reference(event: &Event, snapshot: &Snapshot, default_branch: &str) -> Result
         },
     };
     let protected = kind == RefKind::Branch && name == default_branch;
-    Ok(Ref { name, kind, protected })
+    Ok(Ref {
+        name,
+        kind,
+        protected,
+    })
 }
 
 fn source(event: EventKind) -> PipelineSource {
@@ -202,7 +242,9 @@ fn commit(snapshot: &Snapshot) -> Commit {
         sha: snapshot.sha.clone(),
         message: head.map(|head| head.message.clone()).unwrap_or_default(),
         author: head.map(|head| head.author.name()).unwrap_or_default(),
-        timestamp: head.and_then(|head| head.committer.timestamp()).unwrap_or_default(),
+        timestamp: head
+            .and_then(|head| head.committer.timestamp())
+            .unwrap_or_default(),
     }
 }
 
@@ -237,14 +279,31 @@ struct GitSettings {
     origin: Option<String>,
 }
 
+/// A question to git that is being answered.
+pub(crate) struct Asked(Option<Child>);
+
 impl GitSettings {
-    fn read(dir: &Path) -> GitSettings {
-        let mut settings = GitSettings::default();
+    /// Starts asking, so that git answers while the snapshot is taken.
+    fn ask(dir: &Path) -> Asked {
         if !is_git_installed() {
-            return settings;
+            return Asked(None);
         }
         let names = r"^(user\.(name|email)|remote\.origin\.url)$";
-        let answer = git(dir).args(["config", "-z", "--get-regexp", names]).output();
+        let mut command = git(dir);
+        command.args(["config", "-z", "--get-regexp", names]);
+        // Without an answer the person and the remote are unknown, which is no error.
+        Asked(
+            command
+                .stdout(Stdio::piped())
+                .stderr(Stdio::null())
+                .spawn()
+                .ok(),
+        )
+    }
+
+    fn answered(asked: Asked) -> GitSettings {
+        let mut settings = GitSettings::default();
+        let answer = asked.0.and_then(|child| child.wait_with_output().ok());
         let text = answer.map(|answer| answer.stdout).unwrap_or_default();
         for entry in String::from_utf8_lossy(&text).split_terminator('\0') {
             // The last of a name wins; only `remote.origin.url`'s first is fetched from.
@@ -262,9 +321,20 @@ impl GitSettings {
 
     fn user(&self) -> User {
         let email = self.email.clone().unwrap_or_default();
-        let local = email.split('@').next().filter(|part| !part.is_empty()).map(str::to_owned);
-        let login = local.or_else(|| env::var("USER").ok()).unwrap_or_else(|| "local".to_owned());
-        User { id: 1, name: self.name.clone().unwrap_or_else(|| login.clone()), login, email }
+        let local = email
+            .split('@')
+            .next()
+            .filter(|part| !part.is_empty())
+            .map(str::to_owned);
+        let login = local
+            .or_else(|| env::var("USER").ok())
+            .unwrap_or_else(|| "local".to_owned());
+        User {
+            id: 1,
+            name: self.name.clone().unwrap_or_else(|| login.clone()),
+            login,
+            email,
+        }
     }
 }
 
@@ -284,7 +354,11 @@ fn path_of_url(url: &str) -> Option<String> {
     };
     let path = path.split(['?', '#']).next()?.trim_matches('/');
     let path = path.strip_suffix(".git").unwrap_or(path);
-    let parts: Vec<String> = path.split('/').filter(|part| !part.is_empty()).map(path_part).collect();
+    let parts: Vec<String> = path
+        .split('/')
+        .filter(|part| !part.is_empty())
+        .map(path_part)
+        .collect();
     match parts.len() {
         0 => None,
         1 => Some(format!("local/{}", parts[0])),
@@ -295,9 +369,16 @@ fn path_of_url(url: &str) -> Option<String> {
 /// A name with only the letters that a project's path may have.
 fn path_part(name: &str) -> String {
     let fits = |char: char| char.is_ascii_alphanumeric() || "-_.".contains(char);
-    let part: String = name.chars().map(|char| if fits(char) { char } else { '-' }).collect();
+    let part: String = name
+        .chars()
+        .map(|char| if fits(char) { char } else { '-' })
+        .collect();
     let part = part.trim_matches(['-', '.']);
-    if part.is_empty() { "project".to_owned() } else { part.to_owned() }
+    if part.is_empty() {
+        "project".to_owned()
+    } else {
+        part.to_owned()
+    }
 }
 
 /// The files of a project as they are on disk.
@@ -308,25 +389,41 @@ pub(crate) struct WorkingTree<'a> {
 impl Files for WorkingTree<'_> {
     fn read(&self, path: &str) -> Option<Vec<u8>> {
         let relative = Path::new(path);
-        if !relative.components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir)) {
+        if !relative
+            .components()
+            .all(|part| matches!(part, Component::Normal(_) | Component::CurDir))
+        {
             return None;
         }
         // A link must not lead out of the project: in a commit there is nothing there.
         let file = fs::canonicalize(self.root.join(relative)).ok()?;
         let is_inside = file.starts_with(fs::canonicalize(self.root).ok()?);
-        (is_inside && file.is_file()).then(|| fs::read(file).ok()).flatten()
+        (is_inside && file.is_file())
+            .then(|| fs::read(file).ok())
+            .flatten()
     }
 
     fn paths(&self) -> Vec<String> {
         if is_git_installed()
             && let Ok(answer) = git(self.root)
-                .args(["ls-files", "-z", "--cached", "--others", "--exclude-standard", "--deduplicate"])
+                .args([
+                    "ls-files",
+                    "-z",
+                    "--cached",
+                    "--others",
+                    "--exclude-standard",
+                    "--deduplicate",
+                ])
                 .output()
             && answer.status.success()
         {
             let text = String::from_utf8_lossy(&answer.stdout);
             let exists = |path: &&str| fs::symlink_metadata(self.root.join(path)).is_ok();
-            return text.split_terminator('\0').filter(exists).map(str::to_owned).collect();
+            return text
+                .split_terminator('\0')
+                .filter(exists)
+                .map(str::to_owned)
+                .collect();
         }
         self.walk()
     }
@@ -338,7 +435,9 @@ impl WorkingTree<'_> {
         let mut found = Vec::new();
         let mut folders = vec![PathBuf::new()];
         while let Some(folder) = folders.pop() {
-            let Ok(entries) = fs::read_dir(self.root.join(&folder)) else { continue };
+            let Ok(entries) = fs::read_dir(self.root.join(&folder)) else {
+                continue;
+            };
             for entry in entries.flatten() {
                 let path = folder.join(entry.file_name());
                 let is_own = path == Path::new(".git") || path == Path::new(".fleet");
@@ -361,8 +460,14 @@ mod tests {
     #[test]
     fn project_paths_come_from_urls_but_not_from_folders() {
         for (url, path) in [
-            ("git@gitlab.example.com:group/sub/shop.git", Some("group/sub/shop")),
-            ("https://user:secret@example.com/group/shop.git/", Some("group/shop")),
+            (
+                "git@gitlab.example.com:group/sub/shop.git",
+                Some("group/sub/shop"),
+            ),
+            (
+                "https://user:secret@example.com/group/shop.git/",
+                Some("group/shop"),
+            ),
             ("ssh://git@example.com:2222/group/shop", Some("group/shop")),
             ("example.com:shop.git", Some("local/shop")),
             ("https://example.com/", None),

@@ -10,6 +10,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::OnceLock;
 
 /// A repository with a working tree.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,7 +59,11 @@ impl Repository {
             Ok(text) => fs::canonicalize(git_dir.join(path_of(&text)))?,
             Err(_) => git_dir.clone(),
         };
-        Ok(Some(Repository { top: top.to_owned(), git_dir, common_dir }))
+        Ok(Some(Repository {
+            top: top.to_owned(),
+            git_dir,
+            common_dir,
+        }))
     }
 
     /// Its object store.
@@ -75,9 +80,14 @@ impl Repository {
             return Some(name.to_owned());
         }
         // A reftable keeps the true HEAD elsewhere.
-        let answer = git(&self.top).args(["symbolic-ref", "-q", "HEAD"]).output().ok()?;
+        let answer = git(&self.top)
+            .args(["symbolic-ref", "-q", "HEAD"])
+            .output()
+            .ok()?;
         let name = String::from_utf8(answer.stdout).ok()?;
-        name.trim_end().strip_prefix("refs/heads/").map(str::to_owned)
+        name.trim_end()
+            .strip_prefix("refs/heads/")
+            .map(str::to_owned)
     }
 
     /// The remote's default branch as last seen, else `main` or `master` if
@@ -90,10 +100,15 @@ impl Repository {
             return Some(name.to_owned());
         }
         let packed = fs::read_to_string(self.common_dir.join("packed-refs")).unwrap_or_default();
-        ["main", "master"].into_iter().map(str::to_owned).find(|name| {
-            self.common_dir.join("refs/heads").join(name).exists()
-                || packed.lines().any(|line| line.ends_with(&format!(" refs/heads/{name}")))
-        })
+        ["main", "master"]
+            .into_iter()
+            .map(str::to_owned)
+            .find(|name| {
+                self.common_dir.join("refs/heads").join(name).exists()
+                    || packed
+                        .lines()
+                        .any(|line| line.ends_with(&format!(" refs/heads/{name}")))
+            })
     }
 
     /// Whether its hashes are SHA-256.
@@ -110,7 +125,10 @@ impl Repository {
     /// Where `dir` stands below the top; empty at the top.
     pub(crate) fn prefix(&self, dir: &Path) -> io::Result<PathBuf> {
         let dir = fs::canonicalize(dir)?;
-        Ok(dir.strip_prefix(&self.top).map(Path::to_owned).unwrap_or_default())
+        Ok(dir
+            .strip_prefix(&self.top)
+            .map(Path::to_owned)
+            .unwrap_or_default())
     }
 
     /// All object stores its objects are borrowed from, itself first, absolute.
@@ -172,7 +190,7 @@ pub(crate) fn git(dir: &Path) -> Command {
         "gc.auto=0",
         "advice.addEmbeddedRepo=false",
     ];
-    let mut command = Command::new("git");
+    let mut command = Command::new(git_program().unwrap_or(Path::new("git")));
     command.current_dir(dir).stdin(Stdio::null());
     for name in LOCAL {
         command.env_remove(name);
@@ -190,8 +208,20 @@ pub(crate) fn git(dir: &Path) -> Command {
 
 /// Whether there is a git program to ask.
 pub(crate) fn is_git_installed() -> bool {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path).any(|folder| folder.join("git").is_file())
+    git_program().is_some()
+}
+
+/// The git program, looked for once: starting it by its path is faster than having
+/// each new process search.
+fn git_program() -> Option<&'static Path> {
+    static PROGRAM: OnceLock<Option<PathBuf>> = OnceLock::new();
+    let find = || {
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        std::env::split_paths(&path)
+            .map(|folder| folder.join("git"))
+            .find(|git| git.is_file())
+    };
+    PROGRAM.get_or_init(find).as_deref()
 }
 
 /// Whether both are the same file or folder.
@@ -204,13 +234,19 @@ pub(crate) fn same_file(a: &Path, b: &Path) -> bool {
 
 /// A path as a git file spells it, without the line's end.
 fn path_of(bytes: &[u8]) -> &Path {
-    let end = bytes.iter().rposition(|byte| !matches!(byte, b'\n' | b'\r')).map_or(0, |at| at + 1);
+    let end = bytes
+        .iter()
+        .rposition(|byte| !matches!(byte, b'\n' | b'\r'))
+        .map_or(0, |at| at + 1);
     Path::new(OsStr::from_bytes(&bytes[..end]))
 }
 
 /// Undoes git's C-style quoting of a line in `info/alternates`.
 fn unquote(line: &[u8]) -> Vec<u8> {
-    let Some(inner) = line.strip_prefix(b"\"").and_then(|rest| rest.strip_suffix(b"\"")) else {
+    let Some(inner) = line
+        .strip_prefix(b"\"")
+        .and_then(|rest| rest.strip_suffix(b"\""))
+    else {
         return line.to_owned();
     };
     let mut out = Vec::with_capacity(inner.len());
@@ -225,7 +261,11 @@ fn unquote(line: &[u8]) -> Vec<u8> {
             Some(b't') => out.push(b'\t'),
             Some(b'r') => out.push(b'\r'),
             Some(first @ b'0'..=b'3') => {
-                let octal = [first, bytes.next().unwrap_or(b'0'), bytes.next().unwrap_or(b'0')];
+                let octal = [
+                    first,
+                    bytes.next().unwrap_or(b'0'),
+                    bytes.next().unwrap_or(b'0'),
+                ];
                 out.push(octal.iter().fold(0_u8, |sum, digit| {
                     sum.wrapping_mul(8).wrapping_add(digit.wrapping_sub(b'0'))
                 }));
@@ -240,7 +280,10 @@ fn unquote(line: &[u8]) -> Vec<u8> {
 /// A path quoted so that git reads it back from `info/alternates`.
 pub(crate) fn quote(path: &Path) -> Vec<u8> {
     let bytes = path.as_os_str().as_bytes();
-    if !bytes.iter().any(|byte| matches!(byte, b'\n' | b'"' | b'\\' | b'#')) {
+    if !bytes
+        .iter()
+        .any(|byte| matches!(byte, b'\n' | b'"' | b'\\' | b'#'))
+    {
         return bytes.to_owned();
     }
     let mut out = vec![b'"'];

@@ -31,7 +31,10 @@ enum Source {
 }
 
 /// For a terminal that does not tell its size.
-const USUAL: Size = Size { columns: 80, rows: 24 };
+const USUAL: Size = Size {
+    columns: 80,
+    rows: 24,
+};
 
 impl Terminal {
     /// What stdout is. Colours: only on a terminal, unless `CLICOLOR_FORCE`; never
@@ -43,7 +46,11 @@ impl Terminal {
         let is_forced = env::var_os("CLICOLOR_FORCE").is_some_and(|value| value != "0");
         Terminal {
             color: (is_terminal || is_forced) && !no_color && !is_set("NO_COLOR"),
-            source: if is_terminal { Source::Stdout } else { Source::Plain },
+            source: if is_terminal {
+                Source::Stdout
+            } else {
+                Source::Plain
+            },
         }
     }
 
@@ -54,9 +61,10 @@ impl Terminal {
             #[cfg(test)]
             Source::Fixed(size) => Some(size),
             Source::Stdout => Some(match rustix::termios::tcgetwinsize(std::io::stdout()) {
-                Ok(size) if size.ws_col > 0 && size.ws_row > 0 => {
-                    Size { columns: size.ws_col.into(), rows: size.ws_row.into() }
-                }
+                Ok(size) if size.ws_col > 0 && size.ws_row > 0 => Size {
+                    columns: size.ws_col.into(),
+                    rows: size.ws_row.into(),
+                },
                 _ => USUAL,
             }),
         }
@@ -69,6 +77,9 @@ impl Terminal {
 
     #[cfg(test)]
     pub(crate) fn fixed(size: Option<Size>, color: bool) -> Terminal {
-        Terminal { color, source: size.map_or(Source::Plain, Source::Fixed) }
+        Terminal {
+            color,
+            source: size.map_or(Source::Plain, Source::Fixed),
+        }
     }
 }

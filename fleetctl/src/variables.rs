@@ -78,7 +78,9 @@ fn parse(text: &str) -> Result<Vec<Variable>, String> {
         .map(|(key, value)| {
             check_name(&key)?;
             let entry = value.try_into().map_err(|_| {
-                format!("{key}: expected a value, or a table of `value`, `masked`, `raw` and `file`")
+                format!(
+                    "{key}: expected a value, or a table of `value`, `masked`, `raw` and `file`"
+                )
             })?;
             Ok(variable(key, entry))
         })
@@ -87,7 +89,12 @@ fn parse(text: &str) -> Result<Vec<Variable>, String> {
 
 fn variable(key: String, entry: Entry) -> Variable {
     let table = match entry {
-        Entry::Value(value) => Table { value, masked: false, raw: false, file: false },
+        Entry::Value(value) => Table {
+            value,
+            masked: false,
+            raw: false,
+            file: false,
+        },
         Entry::Table(table) => table,
     };
     let value = match table.value {
@@ -96,9 +103,16 @@ fn variable(key: String, entry: Entry) -> Variable {
         Scalar::Integer(value) => value.to_string(),
         Scalar::Float(value) => value.to_string(),
     };
-    let variable =
-        Variable { raw: table.raw, file: table.file, ..Variable::new(key, value) };
-    if table.masked { variable.masked() } else { variable }
+    let variable = Variable {
+        raw: table.raw,
+        file: table.file,
+        ..Variable::new(key, value)
+    };
+    if table.masked {
+        variable.masked()
+    } else {
+        variable
+    }
 }
 
 /// Reads `K=V` of a flag.
@@ -110,9 +124,13 @@ pub(crate) fn from_flag(text: &str) -> Result<Variable, String> {
 
 /// What a shell and GitLab take as a name.
 fn check_name(name: &str) -> Result<(), String> {
-    let fits = name.chars().all(|char| char.is_ascii_alphanumeric() || char == '_');
+    let fits = name
+        .chars()
+        .all(|char| char.is_ascii_alphanumeric() || char == '_');
     if name.is_empty() || !fits || name.starts_with(|first: char| first.is_ascii_digit()) {
-        return Err(format!("`{name}` is no name for a variable: letters, digits and _ are"));
+        return Err(format!(
+            "`{name}` is no name for a variable: letters, digits and _ are"
+        ));
     }
     Ok(())
 }
@@ -132,7 +150,10 @@ mod tests {
                 Variable::new("B", "1"),
                 Variable::new("C", "true"),
                 Variable::new("D", "s").masked().raw(),
-                Variable { file: true, ..Variable::new("E", "f") },
+                Variable {
+                    file: true,
+                    ..Variable::new("E", "f")
+                },
             ]
         );
     }

@@ -1,1 +1,23 @@
-//! Placeholder.
+//! The harness: runs the real `fleetctl` in a git repository made for one test,
+//! and looks at what it printed, what it left and what it took.
+//!
+//! Nothing here knows how Fleet works inside. A test waits for a condition with
+//! a deadline, never for a time.
+
+mod binary;
+mod command;
+mod process;
+mod project;
+mod report;
+mod terminal;
+#[cfg(test)]
+mod tests;
+mod wait;
+
+pub use binary::{fleetctl, repository};
+pub use command::{Command, Finished, Running};
+pub use process::Process;
+pub use project::Project;
+pub use report::{JobReport, Report};
+pub use terminal::Terminal;
+pub use wait::{DEADLINE, wait_for};

@@ -68,8 +68,9 @@ pub fn program(stage: &Program<'_>) -> Result<Vec<u8>, Error> {
     if stage.trace {
         out.extend_from_slice(b"set -o xtrace\n");
     }
+    // bash is known to have pipefail; asking costs others a process.
     out.extend_from_slice(
-        b"case \"$(set -o)\" in *pipefail*) set -o pipefail ;; esac\n\
+        b"case \"${BASH_VERSION:-$(set -o)}\" in [0-9]* | *pipefail*) set -o pipefail ;; esac\n\
           set -o errexit\n\
           set +o noclobber\n\
           (trap 'exit 1' TERM; eval ",

@@ -78,13 +78,20 @@ pub(super) async fn run(setup: Setup, mut tell: impl FnMut(Told)) -> anyhow::Res
     });
     let stop = CancellationToken::new();
     let channel = connect(&coordinator, stop.clone()).await?;
-    let agent = tokio::spawn(fleet_agent::run(agent_settings(&setup), channel, stop.clone()));
+    let agent = tokio::spawn(fleet_agent::run(
+        agent_settings(&setup),
+        channel,
+        stop.clone(),
+    ));
     let pipeline = setup.request;
     let (created, mut watch) = coordinator.create_pipeline(pipeline).await?;
     let id = created.pipeline;
     tell(Told::Created(created));
 
-    let mut ended = Ended { status: JobState::Created, interrupted: false };
+    let mut ended = Ended {
+        status: JobState::Created,
+        interrupted: false,
+    };
     let mut tick = tokio::time::interval(setup.tick.unwrap_or(Duration::from_secs(3600)));
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -136,8 +143,13 @@ fn agent_settings(setup: &Setup) -> AgentSettings {
 
 /// There is one agent here, so it offers whatever the pipeline asks for.
 fn local_tags(setup: &Setup) -> Vec<String> {
-    let mut tags: Vec<String> =
-        setup.request.plan.jobs.iter().flat_map(|job| job.tags.iter().cloned()).collect();
+    let mut tags: Vec<String> = setup
+        .request
+        .plan
+        .jobs
+        .iter()
+        .flat_map(|job| job.tags.iter().cloned())
+        .collect();
     tags.sort();
     tags.dedup();
     tags
@@ -163,7 +175,9 @@ async fn connect(coordinator: &Coordinator, stop: CancellationToken) -> anyhow::
     let endpoint = Endpoint::from_static("http://in-process.invalid");
     let channel = endpoint
         .connect_with_connector(tower::service_fn(move |_| {
-            let client = client.take().ok_or_else(|| io::Error::from(io::ErrorKind::NotConnected));
+            let client = client
+                .take()
+                .ok_or_else(|| io::Error::from(io::ErrorKind::NotConnected));
             std::future::ready(client)
         }))
         .await?;
@@ -193,6 +207,10 @@ impl Interrupts {
             _ = self.terminate.recv() => {}
         }
         self.seen += 1;
-        if self.seen == 1 { CancelMode::Graceful } else { CancelMode::Forced }
+        if self.seen == 1 {
+            CancelMode::Graceful
+        } else {
+            CancelMode::Forced
+        }
     }
 }

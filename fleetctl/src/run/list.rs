@@ -19,7 +19,10 @@ pub(super) fn print(
 ) -> Result<Exit, Failure> {
     let mut left_out = selection.left_out.clone();
     left_out.extend(compiled.left_out.iter().map(|job| {
-        (job.job.clone(), job.why.trim_start_matches("is left out: ").to_owned())
+        (
+            job.job.clone(),
+            job.why.trim_start_matches("is left out: ").to_owned(),
+        )
     }));
     let text = match output {
         TextOrJson::Text => text(&selection.plan, &left_out),
@@ -53,6 +56,8 @@ fn json(plan: &Plan, left_out: &[(String, String)]) -> Value {
             "environment": job.environment.as_ref().map(|environment| &environment.name),
         })
     });
-    let left_out = left_out.iter().map(|(name, why)| json!({ "name": name, "why": why }));
+    let left_out = left_out
+        .iter()
+        .map(|(name, why)| json!({ "name": name, "why": why }));
     json!({ "jobs": jobs.collect::<Value>(), "left_out": left_out.collect::<Value>() })
 }

@@ -19,8 +19,8 @@ use fleet_model::{JobState, PipelineId, Plan};
 
 use self::engine::{Ended, Setup};
 use self::select::Selection;
-use self::view::{Form, Logs, View};
 pub(crate) use self::view::duration;
+use self::view::{Form, Logs, View};
 use self::workspace::Workspace;
 use crate::cli::{self, Executor, Global, TextOrJson};
 use crate::findings;
@@ -42,10 +42,11 @@ pub(crate) fn run(arguments: cli::Run, global: Global) -> Result<Exit, Failure> 
         eprintln!("nothing failed last time; `fleetctl run` runs everything");
         return Ok(Exit::Done);
     };
+    let asked = project.ask_git();
     let snapshot = snapshot::take(&project.root, &snapshot::store_dir(&project.root))
         .context("take a snapshot of the working tree")?;
     let workspace = Workspace::create(&project)?;
-    let context = project.context(&arguments.event, &snapshot, workspace.number)?;
+    let context = project.context(&arguments.event, &snapshot, workspace.number, asked)?;
     let compiled =
         fleet_language::compile((&project.config_name(), &text), &context, &project.files());
     findings::print(&compiled, global);
@@ -72,7 +73,6 @@ pub(crate) fn run(arguments: cli::Run, global: Global) -> Result<Exit, Failure> 
     Ok(exit(ended))
 }
 
-
 /// What is asked for; none where it is what failed and nothing did.
 fn wish(arguments: &cli::Run, project: &Project) -> Result<Option<select::Wish>, Failure> {
     let names = if arguments.failed {
@@ -97,7 +97,11 @@ fn wish(arguments: &cli::Run, project: &Project) -> Result<Option<select::Wish>,
 /// Says what is about to run, and what is not.
 fn introduce(snapshot: &Snapshot, selection: &Selection) {
     let plan = &selection.plan;
-    let name = plan.name.as_ref().map(|name| format!("{name}: ")).unwrap_or_default();
+    let name = plan
+        .name
+        .as_ref()
+        .map(|name| format!("{name}: "))
+        .unwrap_or_default();
     eprintln!("{name}{}", snapshot.description);
     for note in snapshot.notes.iter().chain(&selection.notes) {
         eprintln!("note: {note}");
@@ -112,11 +116,22 @@ fn introduce(snapshot: &Snapshot, selection: &Selection) {
         plan.jobs.iter().filter(|job| wanted(job)).count()
     };
     for (count, what, so) in [
-        (count(|job| job.image.is_some()), "an image", "run in this machine's shell instead"),
-        (count(|job| !job.services.is_empty()), "services", "run without them"),
+        (
+            count(|job| job.image.is_some()),
+            "an image",
+            "run in this machine's shell instead",
+        ),
+        (
+            count(|job| !job.services.is_empty()),
+            "services",
+            "run without them",
+        ),
     ] {
         if count > 0 {
-            eprintln!("note: {count} of {} jobs ask for {what} and {so}", plan.jobs.len());
+            eprintln!(
+                "note: {count} of {} jobs ask for {what} and {so}",
+                plan.jobs.len()
+            );
         }
     }
 }
@@ -166,7 +181,10 @@ fn show(
 /// `FLEET_LOG=debug` shows on stderr what coordinator and agent do inside.
 fn start_tracing() {
     if let Ok(filter) = tracing_subscriber::EnvFilter::try_from_env("FLEET_LOG") {
-        tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).init();
+        tracing_subscriber::fmt()
+            .with_env_filter(filter)
+            .with_writer(io::stderr)
+            .init();
     }
 }
 
@@ -187,8 +205,13 @@ fn view_wish(output: TextOrJson, global: Global) -> view::Wish {
 /// person's own environment is there already.
 fn shell() -> Shell {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let bash = std::env::split_paths(&path).map(|dir| dir.join("bash")).find(|bash| bash.is_file());
-    Shell { program: bash.unwrap_or_else(|| PathBuf::from("/bin/sh")), login: false }
+    let bash = std::env::split_paths(&path)
+        .map(|dir| dir.join("bash"))
+        .find(|bash| bash.is_file());
+    Shell {
+        program: bash.unwrap_or_else(|| PathBuf::from("/bin/sh")),
+        login: false,
+    }
 }
 
 fn cpus() -> u32 {

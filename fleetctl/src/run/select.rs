@@ -45,7 +45,13 @@ pub(crate) fn select(plan: &Plan, wish: &Wish) -> Result<Selection, String> {
     for name in &wish.names {
         named.extend(find(plan, name)?);
     }
-    let mut picked = Picked { plan, wish, named, taken: BTreeSet::new(), left_out: BTreeMap::new() };
+    let mut picked = Picked {
+        plan,
+        wish,
+        named,
+        taken: BTreeSet::new(),
+        left_out: BTreeMap::new(),
+    };
     if !picked.named.is_empty() {
         picked.taken.clone_from(&picked.named);
     } else {
@@ -89,7 +95,9 @@ impl Picked<'_> {
         // backwards only within the graph, not in the list: until nothing changes.
         loop {
             let orphan = self.taken.iter().find_map(|&index| {
-                let Scheduling::Dag(needs) = &self.plan.jobs[index].scheduling else { return None };
+                let Scheduling::Dag(needs) = &self.plan.jobs[index].scheduling else {
+                    return None;
+                };
                 let missing = needs.iter().find(|need| self.left_out.contains_key(need))?;
                 Some((index, format!("needs {}", self.plan.jobs[*missing].name)))
             });
@@ -114,7 +122,8 @@ impl Picked<'_> {
                     }
                     Some(why) => {
                         let name = &self.plan.jobs[index].name;
-                        self.left_out.insert(need, format!("{why}, though {name} needs it"));
+                        self.left_out
+                            .insert(need, format!("{why}, though {name} needs it"));
                     }
                 }
             }
@@ -137,9 +146,16 @@ impl Picked<'_> {
         let mut notes = Vec::new();
         let places: BTreeMap<usize, usize> = self.taken.iter().copied().zip(0..).collect();
         let remap = |indexes: &[usize]| -> Vec<usize> {
-            indexes.iter().filter_map(|index| places.get(index).copied()).collect()
+            indexes
+                .iter()
+                .filter_map(|index| places.get(index).copied())
+                .collect()
         };
-        let stages: BTreeSet<usize> = self.taken.iter().map(|&index| self.plan.jobs[index].stage).collect();
+        let stages: BTreeSet<usize> = self
+            .taken
+            .iter()
+            .map(|&index| self.plan.jobs[index].stage)
+            .collect();
         let stage_places: BTreeMap<usize, usize> = stages.iter().copied().zip(0..).collect();
         let mut jobs = Vec::new();
         for &index in &self.taken {
@@ -157,7 +173,10 @@ impl Picked<'_> {
                 When::OnFailure if is_named => When::Always,
                 When::Delayed(delay) => {
                     let delay = super::view::duration(delay);
-                    notes.push(format!("{} starts after {delay}; name it to start it at once", job.name));
+                    notes.push(format!(
+                        "{} starts after {delay}; name it to start it at once",
+                        job.name
+                    ));
                     job.when
                 }
                 other => other,
@@ -166,7 +185,10 @@ impl Picked<'_> {
         }
         let plan = Plan {
             name: self.plan.name.clone(),
-            stages: stages.into_iter().map(|stage| self.plan.stages[stage].clone()).collect(),
+            stages: stages
+                .into_iter()
+                .map(|stage| self.plan.stages[stage].clone())
+                .collect(),
             jobs,
             auto_cancel: self.plan.auto_cancel,
         };
@@ -176,7 +198,11 @@ impl Picked<'_> {
             .filter(|(index, _)| !self.taken.contains(index))
             .map(|(index, why)| (self.plan.jobs[index].name.clone(), why))
             .collect();
-        Selection { plan, left_out, notes }
+        Selection {
+            plan,
+            left_out,
+            notes,
+        }
     }
 }
 
@@ -193,12 +219,16 @@ fn find(plan: &Plan, name: &str) -> Result<Vec<usize>, String> {
     if let Some(index) = plan.jobs.iter().position(|job| job.name == name) {
         return Ok(vec![index]);
     }
-    let instances: Vec<usize> =
-        (0..plan.jobs.len()).filter(|&index| group(&plan.jobs[index].name) == Some(name)).collect();
+    let instances: Vec<usize> = (0..plan.jobs.len())
+        .filter(|&index| group(&plan.jobs[index].name) == Some(name))
+        .collect();
     if !instances.is_empty() {
         return Ok(instances);
     }
-    let names = plan.jobs.iter().flat_map(|job| [Some(job.name.as_str()), group(&job.name)]);
+    let names = plan
+        .jobs
+        .iter()
+        .flat_map(|job| [Some(job.name.as_str()), group(&job.name)]);
     Err(unknown("job", name, names.flatten()))
 }
 
@@ -221,7 +251,11 @@ fn stage(plan: &Plan, wish: &Wish) -> Result<Option<usize>, String> {
     };
     match plan.stages.iter().position(|stage| stage == name) {
         Some(index) => Ok(Some(index)),
-        None => Err(unknown("stage", name, plan.stages.iter().map(String::as_str))),
+        None => Err(unknown(
+            "stage",
+            name,
+            plan.stages.iter().map(String::as_str),
+        )),
     }
 }
 
@@ -244,8 +278,12 @@ mod tests {
 
     /// A plan in short: `name stage [needs…] [@manual|@env|@delayed|@on_failure] [<giver…]`.
     fn plan(lines: &[&str]) -> Plan {
-        let mut plan =
-            Plan { name: None, stages: Vec::new(), jobs: Vec::new(), auto_cancel: AutoCancel::default() };
+        let mut plan = Plan {
+            name: None,
+            stages: Vec::new(),
+            jobs: Vec::new(),
+            auto_cancel: AutoCancel::default(),
+        };
         for line in lines {
             let mut words = line.split(',').map(str::trim);
             let (name, stage) = (words.next().unwrap().to_owned(), words.next().unwrap());
@@ -255,7 +293,12 @@ mod tests {
                 plan.stages.len() - 1
             });
             let mut job = job(name, stage);
-            let index = |name: &str| plan.jobs.iter().position(|job: &PlannedJob| job.name == name).unwrap();
+            let index = |name: &str| {
+                plan.jobs
+                    .iter()
+                    .position(|job: &PlannedJob| job.name == name)
+                    .unwrap()
+            };
             for word in words {
                 match word {
                     "@manual" => job.when = When::Manual,
@@ -267,7 +310,9 @@ mod tests {
                         Some(giver) => job.artifacts_from.push(index(giver)),
                         None => match &mut job.scheduling {
                             Scheduling::Dag(needs) => needs.push(index(word)),
-                            Scheduling::Stage => job.scheduling = Scheduling::Dag(vec![index(word)]),
+                            Scheduling::Stage => {
+                                job.scheduling = Scheduling::Dag(vec![index(word)])
+                            }
                         },
                     },
                 }
@@ -317,11 +362,19 @@ mod tests {
     }
 
     fn taken(selection: &Selection) -> Vec<&str> {
-        selection.plan.jobs.iter().map(|job| job.name.as_str()).collect()
+        selection
+            .plan
+            .jobs
+            .iter()
+            .map(|job| job.name.as_str())
+            .collect()
     }
 
     fn by_name(names: &[&str]) -> Wish {
-        Wish { names: names.iter().map(|name| (*name).to_owned()).collect(), ..Wish::default() }
+        Wish {
+            names: names.iter().map(|name| (*name).to_owned()).collect(),
+            ..Wish::default()
+        }
     }
 
     const SHOP: [&str; 7] = [
@@ -338,31 +391,62 @@ mod tests {
     fn unnamed_deployments_manual_jobs_and_what_needs_them_stay_out() {
         let selection = select(&plan(&SHOP), &Wish::default()).unwrap();
         assert_eq!(taken(&selection), ["build", "lint", "unit", "late"]);
-        let left_out: Vec<String> =
-            selection.left_out.iter().map(|(name, why)| format!("{name}: {why}")).collect();
-        assert_eq!(left_out, ["approve: manual", "deploy: deploys to prod", "check: needs deploy"]);
-        assert_eq!(selection.notes, ["late starts after 1m00s; name it to start it at once"]);
+        let left_out: Vec<String> = selection
+            .left_out
+            .iter()
+            .map(|(name, why)| format!("{name}: {why}"))
+            .collect();
+        assert_eq!(
+            left_out,
+            [
+                "approve: manual",
+                "deploy: deploys to prod",
+                "check: needs deploy"
+            ]
+        );
+        assert_eq!(
+            selection.notes,
+            ["late starts after 1m00s; name it to start it at once"]
+        );
         assert_eq!(selection.plan.stages, ["build", "test", "ship"]);
         assert_eq!(selection.plan.jobs[3].stage, 2);
     }
 
     #[test]
     fn deploy_takes_them_all_and_starts_them() {
-        let wish = Wish { deploy: true, ..Wish::default() };
+        let wish = Wish {
+            deploy: true,
+            ..Wish::default()
+        };
         let selection = select(&plan(&SHOP), &wish).unwrap();
         assert_eq!(selection.plan.jobs.len(), SHOP.len());
-        assert!(selection.plan.jobs.iter().all(|job| job.when != When::Manual));
+        assert!(
+            selection
+                .plan
+                .jobs
+                .iter()
+                .all(|job| job.when != When::Manual)
+        );
         assert!(selection.left_out.is_empty());
     }
 
     #[test]
     fn named_job_brings_what_it_needs_and_nothing_else() {
         let plan = plan(&SHOP);
-        assert_eq!(taken(&select(&plan, &by_name(&["unit"])).unwrap()), ["build", "unit"]);
+        assert_eq!(
+            taken(&select(&plan, &by_name(&["unit"])).unwrap()),
+            ["build", "unit"]
+        );
         let deploy = select(&plan, &by_name(&["deploy"])).unwrap();
         assert_eq!(taken(&deploy), ["build", "deploy"]);
         assert_eq!(deploy.plan.stages, ["build", "ship"]);
-        assert_eq!((deploy.plan.jobs[1].stage, &deploy.plan.jobs[1].artifacts_from), (1, &vec![0]));
+        assert_eq!(
+            (
+                deploy.plan.jobs[1].stage,
+                &deploy.plan.jobs[1].artifacts_from
+            ),
+            (1, &vec![0])
+        );
         let check = select(&plan, &by_name(&["check", "deploy"])).unwrap();
         assert_eq!(taken(&check), ["build", "deploy", "check"]);
         assert_eq!(check.plan.jobs[2].scheduling, Scheduling::Dag(vec![1]));
@@ -372,13 +456,22 @@ mod tests {
     fn deployment_is_not_started_because_a_named_job_needs_it() {
         let selection = select(&plan(&SHOP), &by_name(&["check"])).unwrap();
         assert_eq!(taken(&selection), ["check"]);
-        assert_eq!(selection.plan.jobs[0].scheduling, Scheduling::Dag(Vec::new()));
-        assert_eq!(selection.left_out[0].1, "deploys to prod, though check needs it");
+        assert_eq!(
+            selection.plan.jobs[0].scheduling,
+            Scheduling::Dag(Vec::new())
+        );
+        assert_eq!(
+            selection.left_out[0].1,
+            "deploys to prod, though check needs it"
+        );
     }
 
     #[test]
     fn alone_is_alone() {
-        let wish = Wish { alone: true, ..by_name(&["unit"]) };
+        let wish = Wish {
+            alone: true,
+            ..by_name(&["unit"])
+        };
         let selection = select(&plan(&SHOP), &wish).unwrap();
         assert_eq!(taken(&selection), ["unit"]);
         assert!(selection.plan.jobs[0].artifacts_from.is_empty());
@@ -386,10 +479,16 @@ mod tests {
 
     #[test]
     fn stage_takes_its_jobs_and_what_they_need_but_deploys_nothing() {
-        let wish = Wish { stage: Some("test".into()), ..Wish::default() };
+        let wish = Wish {
+            stage: Some("test".into()),
+            ..Wish::default()
+        };
         let selection = select(&plan(&SHOP), &wish).unwrap();
         assert_eq!(taken(&selection), ["build", "unit"]);
-        assert_eq!(selection.left_out, [("approve".to_owned(), "manual".to_owned())]);
+        assert_eq!(
+            selection.left_out,
+            [("approve".to_owned(), "manual".to_owned())]
+        );
     }
 
     #[test]
@@ -403,10 +502,20 @@ mod tests {
 
     #[test]
     fn parallel_jobs_are_named_together_or_one_by_one() {
-        let plan = plan(&["unit 1/2, s", "unit 2/2, s", "os: [linux], s", "os: [mac], s"]);
+        let plan = plan(&[
+            "unit 1/2, s",
+            "unit 2/2, s",
+            "os: [linux], s",
+            "os: [mac], s",
+        ]);
         let names = |name: &str| {
             let selection = select(&plan, &by_name(&[name])).unwrap();
-            selection.plan.jobs.into_iter().map(|job| job.name).collect::<Vec<_>>()
+            selection
+                .plan
+                .jobs
+                .into_iter()
+                .map(|job| job.name)
+                .collect::<Vec<_>>()
         };
         assert_eq!(names("unit"), ["unit 1/2", "unit 2/2"]);
         assert_eq!(names("os"), ["os: [linux]", "os: [mac]"]);
@@ -417,10 +526,23 @@ mod tests {
     fn unknown_names_get_a_suggestion() {
         let plan = plan(&SHOP);
         let error = select(&plan, &by_name(&["biuld"])).unwrap_err();
-        assert_eq!(error, "this pipeline has no job `biuld`; did you mean `build`?");
-        let wish = Wish { stage: Some("tset".into()), ..Wish::default() };
-        assert!(select(&plan, &wish).unwrap_err().contains("did you mean `test`?"));
+        assert_eq!(
+            error,
+            "this pipeline has no job `biuld`; did you mean `build`?"
+        );
+        let wish = Wish {
+            stage: Some("tset".into()),
+            ..Wish::default()
+        };
+        assert!(
+            select(&plan, &wish)
+                .unwrap_err()
+                .contains("did you mean `test`?")
+        );
         let error = select(&plan, &by_name(&["something else"])).unwrap_err();
-        assert!(error.ends_with("`fleetctl run --list` lists what there is"), "{error}");
+        assert!(
+            error.ends_with("`fleetctl run --list` lists what there is"),
+            "{error}"
+        );
     }
 }

@@ -53,7 +53,12 @@ impl Workspace {
             remove_unused(&runs.join(number.to_string()));
         }
         let (builds_dir, builds_lock) = builds_dir(project)?;
-        Ok(Workspace { number, run_dir, builds_dir, _locks: [lock, builds_lock] })
+        Ok(Workspace {
+            number,
+            run_dir,
+            builds_dir,
+            _locks: [lock, builds_lock],
+        })
     }
 }
 
@@ -66,15 +71,21 @@ struct LastRun {
 /// Remembers what failed.
 pub(crate) fn record(project: &Project, failed: Vec<String>) -> anyhow::Result<()> {
     let path = project.fleet_dir().join("last-run.json");
-    let scratch = project.fleet_dir().join(format!("last-run.json.{}", std::process::id()));
+    let scratch = project
+        .fleet_dir()
+        .join(format!("last-run.json.{}", std::process::id()));
     let text = serde_json::to_vec(&LastRun { failed })?;
-    fs::write(&scratch, text).and_then(|()| fs::rename(&scratch, &path)).context("record the run")
+    fs::write(&scratch, text)
+        .and_then(|()| fs::rename(&scratch, &path))
+        .context("record the run")
 }
 
 /// The jobs that failed last time; none where nothing is known.
 pub(crate) fn last_failed(project: &Project) -> Option<Vec<String>> {
     let text = fs::read(project.fleet_dir().join("last-run.json")).ok()?;
-    serde_json::from_slice::<LastRun>(&text).ok().map(|last| last.failed)
+    serde_json::from_slice::<LastRun>(&text)
+        .ok()
+        .map(|last| last.failed)
 }
 
 /// The first builds folder of the project that no other run uses.
@@ -93,11 +104,23 @@ fn builds_dir(project: &Project) -> anyhow::Result<(PathBuf, File)> {
 
 /// `~/.cache/fleet/<name>-<hash of the path>`; none where that cannot be written.
 fn cache_dir(root: &Path) -> Option<PathBuf> {
-    let absolute = |name| env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let absolute = |name| {
+        env::var_os(name)
+            .map(PathBuf::from)
+            .filter(|path| path.is_absolute())
+    };
     let cache = absolute("XDG_CACHE_HOME").or_else(|| Some(absolute("HOME")?.join(".cache")))?;
     let hash = Sha1::digest(root.as_os_str().as_encoded_bytes());
-    let hash: String = hash.iter().take(4).map(|byte| format!("{byte:02x}")).collect();
-    let name = root.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let hash: String = hash
+        .iter()
+        .take(4)
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    let name = root
+        .file_name()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .into_owned();
     let dir = cache.join("fleet").join(format!("{name}-{hash}"));
     fs::create_dir_all(&dir).ok().map(|()| dir)
 }
@@ -105,8 +128,9 @@ fn cache_dir(root: &Path) -> Option<PathBuf> {
 /// The numbers of the runs there are, ascending.
 fn numbers(runs: &Path) -> Vec<u64> {
     let entries = fs::read_dir(runs).into_iter().flatten().flatten();
-    let mut numbers: Vec<u64> =
-        entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect();
+    let mut numbers: Vec<u64> = entries
+        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+        .collect();
     numbers.sort_unstable();
     numbers
 }
@@ -135,7 +159,10 @@ mod tests {
 
     fn project() -> (tempfile::TempDir, Project) {
         let root = tempfile::tempdir().unwrap();
-        let place = Place { dir: Some(root.path().to_owned()), file: None };
+        let place = Place {
+            dir: Some(root.path().to_owned()),
+            file: None,
+        };
         let project = Project::find(&place).unwrap();
         (root, project)
     }
@@ -143,7 +170,10 @@ mod tests {
     #[test]
     fn runs_at_the_same_time_have_their_own_folders() {
         let (_root, project) = project();
-        let (first, second) = (Workspace::create(&project).unwrap(), Workspace::create(&project).unwrap());
+        let (first, second) = (
+            Workspace::create(&project).unwrap(),
+            Workspace::create(&project).unwrap(),
+        );
         assert_ne!(first.run_dir, second.run_dir);
         assert_ne!(first.builds_dir, second.builds_dir);
         let builds = first.builds_dir.clone();

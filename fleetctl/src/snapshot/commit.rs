@@ -26,7 +26,9 @@ pub(crate) struct Identity {
 impl Identity {
     /// fleetctl itself, at a time of the Unix clock.
     pub(super) fn fleetctl(now: Timestamp) -> Identity {
-        Identity { raw: format!("fleetctl <fleetctl@localhost> {} +0000", now.0 / 1000).into_bytes() }
+        Identity {
+            raw: format!("fleetctl <fleetctl@localhost> {} +0000", now.0 / 1000).into_bytes(),
+        }
     }
 
     /// `Name <mail>`.
@@ -42,11 +44,21 @@ impl Identity {
         let (_, date) = text.rsplit_once('>')?;
         let (seconds, zone) = date.trim().split_once(' ')?;
         let zone: i32 = zone.parse().ok()?;
-        let offset = (zone / 100).checked_mul(3600)?.checked_add((zone % 100).checked_mul(60)?)?;
+        let offset = (zone / 100)
+            .checked_mul(3600)?
+            .checked_add((zone % 100).checked_mul(60)?)?;
         let offset = jiff::tz::Offset::from_seconds(offset).ok()?;
         let time = jiff::Timestamp::from_second(seconds.parse().ok()?).ok()?;
-        let local = offset.to_datetime(time).strftime("%Y-%m-%dT%H:%M:%S").to_string();
-        Some(format!("{local}{}{:02}:{:02}", sign(zone), zone.abs() / 100, zone.abs() % 100))
+        let local = offset
+            .to_datetime(time)
+            .strftime("%Y-%m-%dT%H:%M:%S")
+            .to_string();
+        Some(format!(
+            "{local}{}{:02}:{:02}",
+            sign(zone),
+            zone.abs() / 100,
+            zone.abs() % 100
+        ))
     }
 }
 
@@ -71,7 +83,10 @@ pub(super) fn read_batch(mut answer: &[u8]) -> Vec<Option<Head>> {
             break;
         };
         answer = rest.strip_prefix(b"\n").unwrap_or(rest);
-        commits.push(sha.filter(|_| kind == Some("commit")).and_then(|sha| read(sha, body)));
+        commits.push(
+            sha.filter(|_| kind == Some("commit"))
+                .and_then(|sha| read(sha, body)),
+        );
     }
     commits
 }
@@ -89,8 +104,12 @@ fn read(sha: &str, body: &[u8]) -> Option<Head> {
         sha: sha.to_owned(),
         tree: String::from_utf8(field(b"tree")?).ok()?,
         message: String::from_utf8_lossy(message).into_owned(),
-        author: Identity { raw: field(b"author")? },
-        committer: Identity { raw: field(b"committer")? },
+        author: Identity {
+            raw: field(b"author")?,
+        },
+        committer: Identity {
+            raw: field(b"committer")?,
+        },
     })
 }
 
@@ -123,15 +142,24 @@ mod tests {
     #[test]
     fn batch_answers_are_told_apart() {
         let body = "tree 4b825dc\nauthor A B <a@b> 1700000000 -0230\ncommitter C <c@d> 0 +0000\n\nsubject\n\nbody\n";
-        let answer = format!("HEAD missing\nabc commit {}\n{body}\ndef tree 0\n\n", body.len());
+        let answer = format!(
+            "HEAD missing\nabc commit {}\n{body}\ndef tree 0\n\n",
+            body.len()
+        );
         let commits = read_batch(answer.as_bytes());
         assert_eq!(commits.len(), 3);
         let head = commits[1].clone().unwrap();
         assert_eq!((head.sha.as_str(), head.tree.as_str()), ("abc", "4b825dc"));
         assert_eq!(head.message, "subject\n\nbody\n");
         assert_eq!(head.author.name(), "A B <a@b>");
-        assert_eq!(head.author.timestamp().unwrap(), "2023-11-14T19:43:20-02:30");
-        assert_eq!(head.committer.timestamp().unwrap(), "1970-01-01T00:00:00+00:00");
+        assert_eq!(
+            head.author.timestamp().unwrap(),
+            "2023-11-14T19:43:20-02:30"
+        );
+        assert_eq!(
+            head.committer.timestamp().unwrap(),
+            "1970-01-01T00:00:00+00:00"
+        );
         assert!(commits[0].is_none() && commits[2].is_none());
     }
 }

@@ -50,7 +50,10 @@ pub(super) fn copy(dir: &Path, target: PathBuf) -> io::Result<Copy> {
             hash.update([0]);
         }
     }
-    Ok(Copy { sha: hex(&hash.finalize()), path: target })
+    Ok(Copy {
+        sha: hex(&hash.finalize()),
+        path: target,
+    })
 }
 
 impl Drop for Copy {

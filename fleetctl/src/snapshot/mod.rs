@@ -13,6 +13,7 @@ mod store;
 #[cfg(test)]
 mod tests;
 mod tree;
+mod write;
 
 use std::fs;
 use std::io;
@@ -26,7 +27,7 @@ use fleet_model::{Source, Timestamp};
 
 pub(crate) use commit::Head;
 use commit::Identity;
-use store::Store;
+use store::{Store, hex};
 
 use crate::repository::{Repository, git, is_git_installed};
 
@@ -66,11 +67,18 @@ impl Snapshot {
     /// they expect.
     pub(crate) fn source_for(&self, reference: &Ref) -> Source {
         match &self.source {
-            Source::Git { repository, sha, depth, .. } => {
+            Source::Git {
+                repository,
+                sha,
+                depth,
+                ..
+            } => {
                 let name = &reference.name;
                 let local = match reference.kind {
                     RefKind::Tag => format!("refs/tags/{name}"),
-                    RefKind::Branch | RefKind::MergeRequest => format!("refs/remotes/origin/{name}"),
+                    RefKind::Branch | RefKind::MergeRequest => {
+                        format!("refs/remotes/origin/{name}")
+                    }
                 };
                 Source::Git {
                     repository: repository.clone(),
@@ -100,7 +108,8 @@ impl Snapshot {
     /// has no such branch, or nothing differs.
     pub(crate) fn changes_of_merge_request(&self, target: &str) -> Option<Vec<String>> {
         let target = format!("refs/remotes/origin/{target}");
-        self.difference(&["--merge-base", &target]).filter(|changed| !changed.is_empty())
+        self.difference(&["--merge-base", &target])
+            .filter(|changed| !changed.is_empty())
     }
 
     /// Paths that differ from a commit; none where git cannot tell, or the project
@@ -172,21 +181,31 @@ fn from_repository(
     let mut notes = Vec::new();
     let tree = tree::of_repository(store, repository, dir, &mut notes);
     let answer = commits.wait_with_output()?;
-    let Some(tree) = tree? else {
-        return Ok(None);
+    let prefix = repository.prefix(dir)?;
+    let whole = prefix.as_os_str().is_empty();
+    let tree = match tree? {
+        Some(tree) => hex(&tree),
+        None if whole => hex(&store.write_object("tree", b"")?),
+        None => return Ok(None),
     };
     let mut commits = commit::read_batch(&answer.stdout).into_iter();
     let head = commits.next().flatten();
     let remote_tip = commits.next().flatten();
-    let prefix = repository.prefix(dir)?;
-    let whole = prefix.as_os_str().is_empty();
     let uncommitted = match &head {
         Some(head) if !(whole && head.tree == tree) => {
             changed_paths(store, repository, &tree_at(&head.tree, &prefix), &tree)?
         }
         _ => Vec::new(),
     };
-    Ok(Some(Taken { tree, whole, head, remote_tip, uncommitted, in_repository: true, notes }))
+    Ok(Some(Taken {
+        tree,
+        whole,
+        head,
+        remote_tip,
+        uncommitted,
+        in_repository: true,
+        notes,
+    }))
 }
 
 /// Starts git on telling of HEAD and of the branch at `origin`.
@@ -233,7 +252,16 @@ fn changed_paths(
             .args(arguments)
             .output()
     };
-    let difference = ["diff-tree", "-r", "-z", "--name-only", "--no-renames", from, to, "--"];
+    let difference = [
+        "diff-tree",
+        "-r",
+        "-z",
+        "--name-only",
+        "--no-renames",
+        from,
+        to,
+        "--",
+    ];
     let mut answer = ask(&difference)?;
     if !answer.status.success() {
         // `from` has no such folder: all of it is new.
@@ -244,7 +272,10 @@ fn changed_paths(
 }
 
 fn paths(list: &[u8]) -> Vec<String> {
-    String::from_utf8_lossy(list).split_terminator('\0').map(str::to_owned).collect()
+    String::from_utf8_lossy(list)
+        .split_terminator('\0')
+        .map(str::to_owned)
+        .collect()
 }
 
 fn from_plain_folder(store: &Store, dir: &Path) -> anyhow::Result<Taken> {
@@ -252,7 +283,10 @@ fn from_plain_folder(store: &Store, dir: &Path) -> anyhow::Result<Taken> {
         "{} is in no git repository: all files that no .gitignore names are taken",
         dir.display()
     )];
-    let tree = tree::of_folder(store, dir, &mut notes)?;
+    let tree = match tree::of_folder(store, dir, &mut notes)? {
+        Some(tree) => hex(&tree),
+        None => hex(&store.write_object("tree", b"")?),
+    };
     Ok(Taken {
         tree,
         whole: true,
@@ -310,22 +344,21 @@ impl Taken {
         };
         // The tree of a folder inside the repository has another root than its
         // history: it gets none.
-        let parent = self.head.as_ref().filter(|_| self.whole).map(|head| head.sha.as_str());
+        let parent = self
+            .head
+            .as_ref()
+            .filter(|_| self.whole)
+            .map(|head| head.sha.as_str());
         // Jobs that check commit messages find one of the usual form.
         let message = match &self.head {
             Some(head) => format!("chore: uncommitted changes on {}\n", short(&head.sha)),
             None => "chore: the working tree\n".to_owned(),
         };
         let content = commit::content(&self.tree, parent, &author, &committer, &message);
-        if self.tree.len() == 40 {
-            return store.write_commit(&content).context("write the snapshot's commit");
-        }
-        let mut write = git(&store.path);
-        write.env("GIT_DIR", &store.path);
-        write.args(["hash-object", "-t", "commit", "-w", "--stdin"]);
-        let answer = tree::with_input(write, &content)?;
-        tree::check("git hash-object", &answer)?;
-        Ok(String::from_utf8_lossy(&answer.stdout).trim().to_owned())
+        let hash = store
+            .write_object("commit", &content)
+            .context("write the snapshot's commit")?;
+        Ok(hex(&hash))
     }
 
     fn description(&self, branch: Option<&str>) -> String {
@@ -353,7 +386,9 @@ fn from_copy(
     let copy = folder::copy(dir, store.scratch("folder"))
         .with_context(|| format!("copy {}", dir.display()))?;
     Ok(Snapshot {
-        source: Source::Folder { path: copy.path.display().to_string() },
+        source: Source::Folder {
+            path: copy.path.display().to_string(),
+        },
         sha: copy.sha.clone(),
         description: "a copy of the folder".to_owned(),
         branch,
@@ -376,7 +411,9 @@ pub(crate) fn short(sha: &str) -> &str {
 }
 
 fn now() -> Timestamp {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
     Timestamp(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }
 

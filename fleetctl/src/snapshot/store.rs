@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use flate2::Compression;
 use flate2::write::ZlibEncoder;
 use sha1::{Digest, Sha1};
+use sha2::Sha256;
 
 use crate::repository::{Repository, quote};
 
@@ -24,8 +25,13 @@ const PACKS: usize = 20;
 #[derive(Debug)]
 pub(super) struct Store {
     pub(super) path: PathBuf,
+    /// Hashes are SHA-256, as in the user's repository.
+    pub(super) sha256: bool,
     _in_use: File,
 }
+
+/// An object's name in bytes.
+pub(super) type Hash = Vec<u8>;
 
 impl Store {
     /// Opens or makes the store for `repository`; for a plain folder: of its own.
@@ -42,7 +48,7 @@ impl Store {
             Ok(()) => {
                 remove(&path.join("fleet"))?;
                 if is_overgrown(path) || written_format(path).is_some_and(|old| old != sha256) {
-                    for part in ["objects", "refs", "config", "index"] {
+                    for part in ["objects", "added", "refs", "config", "index"] {
                         remove(&path.join(part))?;
                     }
                 }
@@ -52,21 +58,34 @@ impl Store {
             Err(TryLockError::Error(error)) => return Err(error),
         }
         lock.lock_shared()?;
-        let store = Store { path: path.to_owned(), _in_use: lock };
-        store.lay_out(sha256)?;
-        if let Some(repository) = repository {
-            store.borrow_from(&repository.object_stores())?;
-            store.copy_shallow(repository)?;
+        let store = Store {
+            path: path.to_owned(),
+            sha256,
+            _in_use: lock,
+        };
+        store.lay_out()?;
+        match repository {
+            Some(repository) => {
+                store.borrow_from(&repository.object_stores())?;
+                store.copy_shallow(repository)?;
+            }
+            None => store.borrow_from(&[])?,
         }
         Ok(store)
     }
 
     /// What `git init --bare` would make, without the process.
-    fn lay_out(&self, sha256: bool) -> io::Result<()> {
-        for folder in ["objects/info", "objects/pack", "refs/snapshots", "fleet"] {
+    fn lay_out(&self) -> io::Result<()> {
+        for folder in [
+            "added/pack",
+            "objects/info",
+            "objects/pack",
+            "refs/snapshots",
+            "fleet",
+        ] {
             fs::create_dir_all(self.path.join(folder))?;
         }
-        let format = if sha256 {
+        let format = if self.sha256 {
             "[core]\n\trepositoryformatversion = 1\n\tbare = true\n[extensions]\n\tobjectformat = sha256\n"
         } else {
             "[core]\n\trepositoryformatversion = 0\n\tbare = true\n"
@@ -78,6 +97,13 @@ impl Store {
         self.write("HEAD", b"ref: refs/heads/none\n")
     }
 
+    /// Where `git add` writes. It is a store of its own that borrows from none: git
+    /// sets the time of an object that it finds in a borrowed store when it would
+    /// have written it, and the user's objects are not to be touched.
+    pub(super) fn added(&self) -> PathBuf {
+        self.path.join("added")
+    }
+
     /// Adds object stores to those that this one reads from.
     pub(super) fn borrow_from(&self, stores: &[PathBuf]) -> io::Result<()> {
         let old = fs::read(self.path.join("objects/info/alternates")).unwrap_or_default();
@@ -86,7 +112,10 @@ impl Store {
             .filter(|line| line.starts_with(b"\"") || Path::new(OsStr::from_bytes(line)).is_dir())
             .map(<[u8]>::to_vec)
             .collect();
-        for line in stores.iter().map(|store| quote(store)) {
+        for line in std::iter::once(&self.added())
+            .chain(stores)
+            .map(|store| quote(store))
+        {
             if !lines.contains(&line) {
                 lines.push(line);
             }
@@ -119,29 +148,33 @@ impl Store {
     pub(super) fn scratch(&self, kind: &str) -> PathBuf {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        self.path.join("fleet").join(format!("{kind}-{}-{number}", std::process::id()))
+        self.path
+            .join("fleet")
+            .join(format!("{kind}-{}-{number}", std::process::id()))
     }
 
-    /// Stores a commit and returns its SHA-1.
-    pub(super) fn write_commit(&self, content: &[u8]) -> io::Result<String> {
-        let header = format!("commit {}\0", content.len());
-        let mut hash = Sha1::new();
-        hash.update(header.as_bytes());
-        hash.update(content);
-        let sha = hex(&hash.finalize());
-        let (folder, name) = sha.split_at(2);
+    /// Stores an object of a kind (`tree`, `commit`) and returns its hash.
+    pub(super) fn write_object(&self, kind: &str, content: &[u8]) -> io::Result<Hash> {
+        let header = format!("{kind} {}\0", content.len());
+        let hash = if self.sha256 {
+            digest::<Sha256>(&header, content)
+        } else {
+            digest::<Sha1>(&header, content)
+        };
+        let name = hex(&hash);
+        let (folder, name) = name.split_at(2);
         let folder = self.path.join("objects").join(folder);
         let path = folder.join(name);
         if !path.exists() {
             fs::create_dir_all(&folder)?;
-            let scratch = self.scratch("commit");
-            let mut zlib = ZlibEncoder::new(File::create(&scratch)?, Compression::fast());
+            let scratch = self.scratch("object");
+            let mut zlib = ZlibEncoder::new(Vec::new(), Compression::fast());
             zlib.write_all(header.as_bytes())?;
             zlib.write_all(content)?;
-            zlib.finish()?;
+            fs::write(&scratch, zlib.finish()?)?;
             fs::rename(scratch, path)?;
         }
-        Ok(sha)
+        Ok(hash)
     }
 
     /// Makes `refs/snapshots/<sha>`, by which jobs fetch a snapshot.
@@ -152,14 +185,23 @@ impl Store {
     }
 }
 
+fn digest<D: Digest>(header: &str, content: &[u8]) -> Hash {
+    let mut digest = D::new();
+    digest.update(header.as_bytes());
+    digest.update(content);
+    digest.finalize().to_vec()
+}
+
 /// Lower-case hexadecimal digits.
 pub(super) fn hex(bytes: &[u8]) -> String {
     use std::fmt::Write as _;
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        // Writing to a string cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    bytes
+        .iter()
+        .fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+            // Writing to a string cannot fail.
+            let _ = write!(text, "{byte:02x}");
+            text
+        })
 }
 
 /// Whether the store was laid out for SHA-256; none: it is new.
@@ -171,7 +213,7 @@ fn written_format(path: &Path) -> Option<bool> {
 fn is_overgrown(path: &Path) -> bool {
     let count = |folder: &str| fs::read_dir(path.join(folder)).map_or(0, Iterator::count);
     // Hashes spread evenly: one folder tells the number in all, as in `git gc --auto`.
-    count("objects/17") > OBJECTS_PER_FOLDER || count("objects/pack") > PACKS
+    count("objects/17") + count("added/17") > OBJECTS_PER_FOLDER || count("added/pack") > PACKS
 }
 
 fn remove(path: &Path) -> io::Result<()> {

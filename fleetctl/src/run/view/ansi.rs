@@ -91,12 +91,17 @@ fn turns_direction(char: char) -> bool {
 
 /// Sanitized text without its colours.
 pub(super) fn strip(text: &str) -> String {
-    pieces(text).filter(|piece| !piece.starts_with('\u{1b}')).collect()
+    pieces(text)
+        .filter(|piece| !piece.starts_with('\u{1b}'))
+        .collect()
 }
 
 /// Columns that sanitized text takes.
 pub(super) fn width(text: &str) -> usize {
-    pieces(text).filter(|piece| !piece.starts_with('\u{1b}')).map(plain_width).sum()
+    pieces(text)
+        .filter(|piece| !piece.starts_with('\u{1b}'))
+        .map(plain_width)
+        .sum()
 }
 
 /// Columns that text without colours takes.
@@ -215,7 +220,10 @@ mod tests {
         for (given, expected) in [
             ("plain", "plain"),
             ("\x1b[31mred\x1b[0m", "\x1b[31mred\x1b[0m"),
-            ("\x1b[38;5;200mx\x1b[38:2::1:2:3my", "\x1b[38;5;200mx\x1b[38:2::1:2:3my"),
+            (
+                "\x1b[38;5;200mx\x1b[38:2::1:2:3my",
+                "\x1b[38;5;200mx\x1b[38:2::1:2:3my",
+            ),
             ("\x1b[2J\x1b[H\x1b[10;10Hgone", "gone"),
             ("\x1b[?25lhidden\x1b[?1049h", "hidden"),
             ("\x1b[>4;1mkeys", "keys"),
@@ -253,13 +261,25 @@ mod tests {
 
     #[test]
     fn colours_go_on_over_a_wrap_and_over_lines() {
-        assert_eq!(wrap("\x1b[31mabcd\x1b[0mef", 3), ["\x1b[31mabc", "\x1b[31md\x1b[0mef"]);
+        assert_eq!(
+            wrap("\x1b[31mabcd\x1b[0mef", 3),
+            ["\x1b[31mabc", "\x1b[31md\x1b[0mef"]
+        );
         let mut style = Style::default();
-        assert_eq!(style.carry("\x1b[1m\x1b[31mone".into()), "\x1b[1m\x1b[31mone");
-        assert_eq!(style.carry("two\x1b[0m".into()), "\x1b[1m\x1b[31mtwo\x1b[0m");
+        assert_eq!(
+            style.carry("\x1b[1m\x1b[31mone".into()),
+            "\x1b[1m\x1b[31mone"
+        );
+        assert_eq!(
+            style.carry("two\x1b[0m".into()),
+            "\x1b[1m\x1b[31mtwo\x1b[0m"
+        );
         assert_eq!(style.carry("three".into()), "three");
         assert_eq!(style.carry("\x1b[38;5;0mblack".into()), "\x1b[38;5;0mblack");
-        assert_eq!(style.carry("still\x1b[0;m".into()), "\x1b[38;5;0mstill\x1b[0;m");
+        assert_eq!(
+            style.carry("still\x1b[0;m".into()),
+            "\x1b[38;5;0mstill\x1b[0;m"
+        );
         assert_eq!(style, Style::default());
     }
 }

@@ -20,7 +20,9 @@ pub(super) fn created(state: &State, created: &Created) -> Value {
         .jobs
         .iter()
         .zip(&state.jobs)
-        .map(|(id, job)| json!({ "id": id, "name": job.name, "stage": state.stages.get(job.stage) }))
+        .map(
+            |(id, job)| json!({ "id": id, "name": job.name, "stage": state.stages.get(job.stage) }),
+        )
         .collect();
     json!({ "event": "created", "pipeline": created.pipeline, "jobs": jobs })
 }

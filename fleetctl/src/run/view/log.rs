@@ -1,6 +1,6 @@
 //! A job's log as lines: bytes in, whatever way they are cut, lines out.
 
-use super::ansi::{Style, sanitize};
+use super::ansi::{Style, sanitize, strip};
 
 /// A line without an end is taken as one at this many bytes.
 const MAX_LINE_BYTES: usize = 64 * 1024;
@@ -38,6 +38,8 @@ pub(super) struct Reader {
     /// A line that the next one may continue.
     held: Option<Vec<u8>>,
     sections: Vec<String>,
+    /// The agent introduces itself; its first section has not begun.
+    in_greeting: bool,
     style: Style,
 }
 
@@ -110,6 +112,7 @@ impl Reader {
                 self.emit(before, lines);
             }
             visible = b"";
+            self.in_greeting = false;
             match mark {
                 Mark::Start(name) => self.sections.push(name),
                 Mark::End(name) => {
@@ -125,26 +128,34 @@ impl Reader {
     }
 
     fn emit(&mut self, raw: &[u8], lines: &mut Vec<Line>) {
-        let in_agent = self
-            .sections
-            .iter()
-            .any(|open| AGENT_SECTIONS.iter().any(|section| open.starts_with(section)));
         let clean = sanitize(raw);
-        let of_agent = is_agent_line(&clean) || in_agent && !is_alarm(&clean);
-        lines.push(Line { text: self.style.carry(clean), of_agent });
+        let plain = strip(&clean);
+        if plain.starts_with("Running with fleet-agent") {
+            self.in_greeting = true;
+        }
+        let in_agent_section = self.sections.iter().any(|open| {
+            AGENT_SECTIONS
+                .iter()
+                .any(|section| open.starts_with(section))
+        });
+        let of_agent =
+            is_announcement(&plain) || (self.in_greeting || in_agent_section) && !is_alarm(&plain);
+        lines.push(Line {
+            text: self.style.carry(clean),
+            of_agent,
+        });
     }
 }
 
-/// Lines outside sections that only say what the view shows anyway.
-fn is_agent_line(text: &str) -> bool {
-    let plain = super::ansi::strip(text);
+/// What the agent says around scripts and the view shows anyway.
+fn is_announcement(plain: &str) -> bool {
     plain == "Job succeeded"
-        || plain.starts_with("Running with fleet-agent")
+        || plain == "Running after script..."
+        || plain.starts_with("ERROR: Job failed: exit ")
         || plain.starts_with("Executing \"") && plain.ends_with(" stage of the job script")
 }
 
-fn is_alarm(text: &str) -> bool {
-    let plain = super::ansi::strip(text);
+fn is_alarm(plain: &str) -> bool {
     plain.starts_with("ERROR: ") || plain.starts_with("WARNING: ")
 }
 
@@ -194,7 +205,11 @@ impl Mark {
                 continue;
             }
             let name = String::from_utf8_lossy(&name[..end]).into_owned();
-            let mark = if start { Mark::Start(name) } else { Mark::End(name) };
+            let mark = if start {
+                Mark::Start(name)
+            } else {
+                Mark::End(name)
+            };
             return Some((&part[..at], mark));
         }
         None
@@ -218,30 +233,50 @@ mod tests {
 
     #[test]
     fn lines_do_not_depend_on_how_bytes_arrive() {
-        let log = "one\r\n\x1b[32mtwo\x1b[0m\nsection_start:1:x\r\x1b[0KHead\n10%\r20%\rdone\n\nä\nend";
+        let log =
+            "one\r\n\x1b[32mtwo\x1b[0m\nsection_start:1:x\r\x1b[0KHead\n10%\r20%\rdone\n\nä\nend";
         let whole = read(log);
         let mut reader = Reader::default();
         let mut parts: Vec<Line> = log.bytes().flat_map(|byte| reader.push(&[byte])).collect();
         parts.extend(reader.finish());
         assert_eq!(parts, whole);
-        assert_eq!(texts(log), ["one", "\x1b[32mtwo\x1b[0m", "Head", "done", "", "ä", "end"]);
+        assert_eq!(
+            texts(log),
+            ["one", "\x1b[32mtwo\x1b[0m", "Head", "done", "", "ä", "end"]
+        );
     }
 
     #[test]
     fn section_marks_are_never_shown() {
         let log = "no line endsection_end:5:step_script\r\x1b[0Ksection_start:5:after_script\r\x1b[0K\
                    \x1b[0K\x1b[36;1mRunning after_script\x1b[0;m\x1b[0;m\nsection_end:6:after_script\r\x1b[0K";
-        assert_eq!(texts(log), ["no line end", "\x1b[36;1mRunning after_script\x1b[0;m\x1b[0;m"]);
-        assert_eq!(texts("\x1b[0Ksection_start:1:a[collapsed=true]\r\x1b[0KMine\n"), ["Mine"]);
-        assert_eq!(texts("section_start: is a word\n"), ["section_start: is a word"]);
+        assert_eq!(
+            texts(log),
+            [
+                "no line end",
+                "\x1b[36;1mRunning after_script\x1b[0;m\x1b[0;m"
+            ]
+        );
+        assert_eq!(
+            texts("\x1b[0Ksection_start:1:a[collapsed=true]\r\x1b[0KMine\n"),
+            ["Mine"]
+        );
+        assert_eq!(
+            texts("section_start: is a word\n"),
+            ["section_start: is a word"]
+        );
     }
 
     #[test]
     fn agents_own_work_is_told_apart_but_not_its_alarms() {
-        let log = "Running with fleet-agent 1\nsection_start:1:get_sources\r\x1b[0KGetting source\n\
-                   WARNING: slow\nsection_end:1:get_sources\r\x1b[0K$ make\nERROR: Job failed: exit code 1\nJob succeeded\n";
+        let log = "Running with fleet-agent 1\n  on local\nsection_start:1:get_sources\r\x1b[0KGetting source\n\
+                   WARNING: slow\nsection_end:1:get_sources\r\x1b[0K$ make\nERROR: Job failed: exit code 1\n\
+                   ERROR: Job failed (system failure): no disk\nJob succeeded\n";
         let of_agent: Vec<bool> = read(log).iter().map(|line| line.of_agent).collect();
-        assert_eq!(of_agent, [true, true, false, false, false, true]);
+        assert_eq!(
+            of_agent,
+            [true, true, true, false, false, true, false, true]
+        );
     }
 
     #[test]

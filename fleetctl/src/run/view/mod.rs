@@ -20,9 +20,9 @@ use fleet_coordinator::Event;
 use fleet_model::{JobId, JobState, Plan, Timestamp};
 
 use self::render::Canvas;
+pub(crate) use self::render::duration;
 use self::screen::Screen;
 use self::state::{Change, State};
-pub(crate) use self::render::duration;
 use super::engine::Told;
 use crate::terminal::{Size, Terminal};
 
@@ -228,7 +228,11 @@ impl<W: Write> View<W> {
     /// Draws if something changed and it is time, or time passes for a job.
     fn frame(&mut self, now: Timestamp, size: Size) {
         let due = self.last_frame.is_none_or(|last| now.since(last) >= FRAME);
-        let runs = self.state.jobs.iter().any(|job| job.state == JobState::Running);
+        let runs = self
+            .state
+            .jobs
+            .iter()
+            .any(|job| job.state == JobState::Running);
         if !(due && (self.is_stale || runs)) && self.waiting_bytes < WAITING_BYTES {
             return;
         }
@@ -246,11 +250,18 @@ impl<W: Write> View<W> {
 
     /// The size of the terminal that shows the tree; none where there is no tree.
     fn live(&self) -> Option<Size> {
-        if self.wish.form == Form::Json { None } else { self.terminal.live() }
+        if self.wish.form == Form::Json {
+            None
+        } else {
+            self.terminal.live()
+        }
     }
 
     fn canvas(&self, columns: Option<usize>) -> Canvas {
-        Canvas { columns, color: self.terminal.color }
+        Canvas {
+            columns,
+            color: self.terminal.color,
+        }
     }
 
     fn print(&mut self, line: &str) {

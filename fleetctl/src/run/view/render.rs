@@ -66,7 +66,9 @@ fn stages(state: &State, canvas: Canvas, detail: Detail, now: Timestamp) -> Vec<
     let mut lines = Vec::new();
     for (index, name) in state.stages.iter().enumerate() {
         let jobs: Vec<&Job> = state.jobs.iter().filter(|job| job.stage == index).collect();
-        let done = jobs.iter().all(|job| job.state.is_completed() && job.state != JobState::Failed);
+        let done = jobs
+            .iter()
+            .all(|job| job.state.is_completed() && job.state != JobState::Failed);
         let waiting = jobs.iter().all(|job| job.state == JobState::Created);
         let folded = detail != Detail::All && done || detail == Detail::Active && waiting;
         if folded {
@@ -81,16 +83,27 @@ fn stages(state: &State, canvas: Canvas, detail: Detail, now: Timestamp) -> Vec<
 
 fn folded_stage(name: &str, jobs: &[&Job], canvas: Canvas) -> String {
     let count = format!("  {}", jobs_in_words(jobs.len()));
-    let symbol = jobs.iter().map(|job| look(job)).max_by_key(|look| look.weight).unwrap_or(WAITS);
+    let symbol = jobs
+        .iter()
+        .map(|job| look(job))
+        .max_by_key(|look| look.weight)
+        .unwrap_or(WAITS);
     let room = canvas.limit().saturating_sub(2 + plain_width(&count));
     let name = truncate(name, room);
-    format!("{} {}{count}", canvas.paint(symbol.code, symbol.symbol), canvas.paint("1", &name))
+    format!(
+        "{} {}{count}",
+        canvas.paint(symbol.code, symbol.symbol),
+        canvas.paint("1", &name)
+    )
 }
 
 /// What fits of a pipeline with more active jobs than lines.
 fn crowded(state: &State, canvas: Canvas, rows: usize, now: Timestamp) -> Vec<String> {
-    let mut jobs: Vec<&Job> =
-        state.jobs.iter().filter(|job| job.started.is_some() || job.state == JobState::Failed).collect();
+    let mut jobs: Vec<&Job> = state
+        .jobs
+        .iter()
+        .filter(|job| job.started.is_some() || job.state == JobState::Failed)
+        .collect();
     jobs.sort_by_key(|job| match job.state {
         JobState::Failed if !job.allowed_failure => 0,
         JobState::Running | JobState::Canceling => 1,
@@ -99,8 +112,10 @@ fn crowded(state: &State, canvas: Canvas, rows: usize, now: Timestamp) -> Vec<St
     });
     let shown = rows.saturating_sub(1).min(jobs.len());
     jobs.truncate(shown);
-    let mut lines: Vec<String> =
-        jobs.iter().map(|job| job_line(state, job, canvas, now)).collect();
+    let mut lines: Vec<String> = jobs
+        .iter()
+        .map(|job| job_line(state, job, canvas, now))
+        .collect();
     if rows > 0 {
         let rest = format!("  … {} more", jobs_in_words(state.jobs.len() - shown));
         lines.push(truncate(&rest, canvas.limit()));
@@ -121,7 +136,11 @@ fn job_line(state: &State, job: &Job, canvas: Canvas, now: Timestamp) -> String 
     let head_room = canvas.limit().saturating_sub(4);
     let name = truncate(&job.name, head_room);
     let mut used = 4 + plain_width(&name);
-    let mut line = format!("  {} {}", canvas.paint(look.code, look.symbol), canvas.paint(look.name, &name));
+    let mut line = format!(
+        "  {} {}",
+        canvas.paint(look.code, look.symbol),
+        canvas.paint(look.name, &name)
+    );
     for (text, pad) in [(time, column + 4 + 2), (remark, column + 4 + 2 + 8)] {
         if text.is_empty() {
             continue;
@@ -141,8 +160,15 @@ fn job_line(state: &State, job: &Job, canvas: Canvas, now: Timestamp) -> String 
 
 /// The width of the names' column.
 fn column(state: &State, canvas: Canvas) -> usize {
-    let longest = state.jobs.iter().map(|job| plain_width(&job.name)).max().unwrap_or(0);
-    let share = canvas.columns.map_or(MAX_NAME, |columns| columns / NAME_SHARE);
+    let longest = state
+        .jobs
+        .iter()
+        .map(|job| plain_width(&job.name))
+        .max()
+        .unwrap_or(0);
+    let share = canvas
+        .columns
+        .map_or(MAX_NAME, |columns| columns / NAME_SHARE);
     longest.min(share).min(MAX_NAME)
 }
 
@@ -159,7 +185,13 @@ struct Look {
     weight: u8,
 }
 
-const WAITS: Look = Look { symbol: "○", word: "waits", code: "2", name: "2", weight: 1 };
+const WAITS: Look = Look {
+    symbol: "○",
+    word: "waits",
+    code: "2",
+    name: "2",
+    weight: 1,
+};
 
 fn look(job: &Job) -> Look {
     let (symbol, word, code, name, weight) = match job.state {
@@ -175,34 +207,49 @@ fn look(job: &Job) -> Look {
         JobState::Pending => ("○", "pending", "36", "", 1),
         JobState::Created | JobState::WaitingForResource | JobState::Preparing => return WAITS,
     };
-    Look { symbol, word, code, name, weight }
+    Look {
+        symbol,
+        word,
+        code,
+        name,
+        weight,
+    }
 }
 
 /// `3 of 7 done, 2 running, 1 failed, 1m02s`
 fn totals(state: &State, canvas: Canvas, now: Timestamp) -> String {
     let count = |wanted: fn(&Job) -> bool| state.jobs.iter().filter(|job| wanted(job)).count();
     let done = count(|job| job.state.is_completed());
-    let mut text = format!("{done} of {} done", state.jobs.len());
+    let answer = state
+        .interrupted
+        .map(|mode| format!("{}; ", interrupted(mode)));
+    let mut text = format!(
+        "{}{done} of {} done",
+        answer.unwrap_or_default(),
+        state.jobs.len()
+    );
     for (number, word) in [
-        (count(|job| matches!(job.state, JobState::Running | JobState::Canceling)), "running"),
-        (count(|job| job.state == JobState::Failed && !job.allowed_failure), "failed"),
+        (
+            count(|job| matches!(job.state, JobState::Running | JobState::Canceling)),
+            "running",
+        ),
+        (
+            count(|job| job.state == JobState::Failed && !job.allowed_failure),
+            "failed",
+        ),
     ] {
         if number > 0 {
             text.push_str(&format!(", {number} {word}"));
         }
     }
     text.push_str(&format!(", {}", duration(now.since(state.started))));
-    if let Some(mode) = state.interrupted {
-        text.push_str(", ");
-        text.push_str(interrupted(mode));
-    }
     canvas.paint("2", &truncate(&text, canvas.limit()))
 }
 
 /// The answer to Ctrl-C.
 pub(super) fn interrupted(mode: CancelMode) -> &'static str {
     match mode {
-        CancelMode::Graceful => "canceling: jobs are told to stop, Ctrl-C again stops them at once",
+        CancelMode::Graceful => "canceling, Ctrl-C again stops at once",
         CancelMode::Forced => "stopping at once",
     }
 }
@@ -211,13 +258,24 @@ pub(super) fn interrupted(mode: CancelMode) -> &'static str {
 /// terminal is narrower.
 pub(super) fn log_line(state: &State, index: usize, text: &str, canvas: Canvas) -> Vec<String> {
     let prefix = prefix(state, index, "│", canvas);
-    let text = if canvas.color { text.to_owned() } else { strip(text) };
-    let reset = if text.contains('\u{1b}') { "\u{1b}[0m" } else { "" };
+    let text = if canvas.color {
+        text.to_owned()
+    } else {
+        strip(text)
+    };
+    let reset = if text.contains('\u{1b}') {
+        "\u{1b}[0m"
+    } else {
+        ""
+    };
     let lines = match canvas.columns {
         Some(columns) => wrap(&text, columns.saturating_sub(width(&prefix)).max(1)),
         None => vec![text],
     };
-    lines.into_iter().map(|line| format!("{prefix}{line}{reset}").trim_end().to_owned()).collect()
+    lines
+        .into_iter()
+        .map(|line| format!("{prefix}{line}{reset}").trim_end().to_owned())
+        .collect()
 }
 
 /// A line that tells a job's new state, for where there is no tree.
@@ -228,7 +286,10 @@ pub(super) fn state_line(state: &State, index: usize, canvas: Canvas, now: Times
     let look = look(job);
     let mut line = prefix(state, index, look.symbol, canvas);
     line.push_str(&canvas.paint(look.code, look.word));
-    let ended = job.elapsed(now).filter(|_| job.ended.is_some()).map(duration);
+    let ended = job
+        .elapsed(now)
+        .filter(|_| job.ended.is_some())
+        .map(duration);
     let agent = job.agent.as_ref().filter(|_| state.has_several_agents());
     let agent = agent.map(|agent| format!("on {agent}"));
     for text in [ended, agent, job.remark()].into_iter().flatten() {
@@ -244,7 +305,11 @@ fn prefix(state: &State, index: usize, sign: &str, canvas: Canvas) -> String {
     let column = column(state, canvas);
     let name = state.jobs.get(index).map_or("", |job| job.name.as_str());
     // Where lines may be of any length, names are whole: people search for them.
-    let name = if canvas.columns.is_some() { truncate(name, column) } else { name.to_owned() };
+    let name = if canvas.columns.is_some() {
+        truncate(name, column)
+    } else {
+        name.to_owned()
+    };
     let gap = " ".repeat(column.saturating_sub(plain_width(&name)));
     let color = COLORS[index % COLORS.len()];
     format!("{} ", canvas.paint(color, &format!("{name}{gap} {sign}")))
@@ -254,7 +319,11 @@ fn prefix(state: &State, index: usize, sign: &str, canvas: Canvas) -> String {
 /// then the verdict.
 pub(super) fn ending(state: &State, canvas: Canvas, now: Timestamp) -> Vec<String> {
     let mut lines = Vec::new();
-    for job in state.jobs.iter().filter(|job| job.state == JobState::Failed && !job.allowed_failure) {
+    for job in state
+        .jobs
+        .iter()
+        .filter(|job| job.state == JobState::Failed && !job.allowed_failure)
+    {
         let why = job.remark().unwrap_or_default();
         lines.push(String::new());
         let heading = truncate(&format!("{} failed: {why}", job.name), canvas.limit());
@@ -262,12 +331,28 @@ pub(super) fn ending(state: &State, canvas: Canvas, now: Timestamp) -> Vec<Strin
         if let Some(message) = job.message.as_ref().filter(|message| **message != why) {
             lines.push(truncate(&format!("  {message}"), canvas.limit()));
         }
-        for text in &job.tail {
-            let text = if canvas.color { text.clone() } else { strip(text) };
-            let reset = if text.contains('\u{1b}') { "\u{1b}[0m" } else { "" };
+        for text in job.tail() {
+            let text = if canvas.color {
+                text.clone()
+            } else {
+                strip(text)
+            };
+            let reset = if text.contains('\u{1b}') {
+                "\u{1b}[0m"
+            } else {
+                ""
+            };
             let room = canvas.limit().saturating_sub(4).max(1);
-            let parts = if canvas.columns.is_some() { wrap(&text, room) } else { vec![text] };
-            lines.extend(parts.iter().map(|part| format!("  │ {part}{reset}").trim_end().to_owned()));
+            let parts = if canvas.columns.is_some() {
+                wrap(&text, room)
+            } else {
+                vec![text]
+            };
+            lines.extend(
+                parts
+                    .iter()
+                    .map(|part| format!("  │ {part}{reset}").trim_end().to_owned()),
+            );
         }
     }
     if !lines.is_empty() {
@@ -287,8 +372,11 @@ pub(super) fn verdict(state: &State, canvas: Canvas, now: Timestamp) -> String {
     let total = jobs_in_words(state.jobs.len());
     let (code, forms) = match state.status {
         JobState::Success => {
-            let warned: Vec<&Job> =
-                state.jobs.iter().filter(|job| job.state == JobState::Failed).collect();
+            let warned: Vec<&Job> = state
+                .jobs
+                .iter()
+                .filter(|job| job.state == JobState::Failed)
+                .collect();
             let base = format!("passed: {total} in {time}");
             let all = if warned.is_empty() {
                 base.clone()
@@ -298,33 +386,65 @@ pub(super) fn verdict(state: &State, canvas: Canvas, now: Timestamp) -> String {
             ("32", vec![all, base])
         }
         JobState::Canceled | JobState::Canceling => {
-            let done = state.jobs.iter().filter(|job| job.state == JobState::Success).count();
+            let done = state
+                .jobs
+                .iter()
+                .filter(|job| job.state == JobState::Success)
+                .count();
             let base = format!("canceled after {time}");
-            ("33", vec![format!("{base}: {done} of {total} passed. Next: fleetctl run"), base])
+            (
+                "33",
+                vec![
+                    format!("{base}: {done} of {total} passed. Next: fleetctl run"),
+                    base,
+                ],
+            )
         }
         JobState::Manual => {
-            let waiting: Vec<&Job> =
-                state.jobs.iter().filter(|job| job.state == JobState::Manual).collect();
+            let waiting: Vec<&Job> = state
+                .jobs
+                .iter()
+                .filter(|job| job.state == JobState::Manual)
+                .collect();
             let base = format!("waits for a person after {time}");
             let name = waiting.first().map_or("", |job| job.name.as_str());
             let next = format!("fleetctl run {}", shell_word(name));
-            ("33", vec![format!("{base}: {}. Next: {next}", names(waiting)), base])
+            (
+                "33",
+                vec![format!("{base}: {}. Next: {next}", names(waiting)), base],
+            )
         }
         _ => {
             let failed: Vec<&Job> = state.failed().collect();
             let base = format!("failed: {} of {total} in {time}", failed.len());
-            let named = format!("failed: {} of {total} ({}) in {time}", failed.len(), names(failed));
+            let named = format!(
+                "failed: {} of {total} ({}) in {time}",
+                failed.len(),
+                names(failed)
+            );
             let next = "Next: fleetctl run --failed";
-            ("31", vec![format!("{named}. {next}"), format!("{base}. {next}"), base])
+            (
+                "31",
+                vec![format!("{named}. {next}"), format!("{base}. {next}"), base],
+            )
         }
     };
-    let fits = forms.iter().find(|form| plain_width(form) <= canvas.limit()).or(forms.last());
-    canvas.paint(&format!("1;{code}"), &truncate(fits.map_or("", String::as_str), canvas.limit()))
+    let fits = forms
+        .iter()
+        .find(|form| plain_width(form) <= canvas.limit())
+        .or(forms.last());
+    canvas.paint(
+        &format!("1;{code}"),
+        &truncate(fits.map_or("", String::as_str), canvas.limit()),
+    )
 }
 
 /// A word as a shell wants it typed.
 fn shell_word(word: &str) -> String {
-    if word.chars().all(|char| char.is_ascii_alphanumeric() || "-_.:/".contains(char)) {
+    if word
+        .chars()
+        .all(|char| char.is_ascii_alphanumeric() || "-_.:/".contains(char))
+    {
         word.to_owned()
     } else {
         format!("'{}'", word.replace('\'', r"'\''"))
@@ -332,7 +452,11 @@ fn shell_word(word: &str) -> String {
 }
 
 fn jobs_in_words(count: usize) -> String {
-    if count == 1 { "1 job".to_owned() } else { format!("{count} jobs") }
+    if count == 1 {
+        "1 job".to_owned()
+    } else {
+        format!("{count} jobs")
+    }
 }
 
 /// `0.4s`, `12s`, `3m05s`, `1h02m`.

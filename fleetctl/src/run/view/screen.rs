@@ -25,9 +25,16 @@ impl Screen {
     /// What to send to take away what was drawn. A terminal that has become
     /// narrower has wrapped it meanwhile.
     fn erase(&mut self, columns: usize) -> String {
-        let rows: usize =
-            self.drawn.drain(..).map(|width| width.div_ceil(columns.max(1)).max(1)).sum();
-        if rows == 0 { String::new() } else { format!("\r\u{1b}[{rows}A\u{1b}[J") }
+        let rows: usize = self
+            .drawn
+            .drain(..)
+            .map(|width| width.div_ceil(columns.max(1)).max(1))
+            .sum();
+        if rows == 0 {
+            String::new()
+        } else {
+            format!("\r\u{1b}[{rows}A\u{1b}[J")
+        }
     }
 }
 
@@ -39,9 +46,15 @@ mod tests {
     fn drawing_again_takes_away_what_was_drawn_also_after_a_resize() {
         let mut screen = Screen::default();
         let lines = ["\x1b[1mheading\x1b[0m".to_owned(), String::new()];
-        assert_eq!(screen.draw(&[], &lines, 80), "\x1b[1mheading\x1b[0m\r\n\r\n");
+        assert_eq!(
+            screen.draw(&[], &lines, 80),
+            "\x1b[1mheading\x1b[0m\r\n\r\n"
+        );
         let log = ["log".to_owned()];
-        assert_eq!(screen.draw(&log, &lines[..1], 80), "\r\x1b[2A\x1b[Jlog\r\n\x1b[1mheading\x1b[0m\r\n");
+        assert_eq!(
+            screen.draw(&log, &lines[..1], 80),
+            "\r\x1b[2A\x1b[Jlog\r\n\x1b[1mheading\x1b[0m\r\n"
+        );
         // Seven columns are two lines of four.
         assert_eq!(screen.draw(&[], &[], 4), "\r\x1b[2A\x1b[J");
         assert_eq!(screen.draw(&[], &[], 4), "");

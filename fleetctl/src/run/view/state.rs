@@ -43,8 +43,10 @@ pub(super) struct Job {
     pub(super) allowed_failure: bool,
     /// The agent's account of a failure.
     pub(super) message: Option<String>,
-    /// The newest lines of its log.
-    pub(super) tail: VecDeque<String>,
+    /// The newest lines that its script printed.
+    script_tail: VecDeque<String>,
+    /// The newest lines of the agent's own.
+    agent_tail: VecDeque<String>,
     /// A delay before it starts, for people.
     pub(super) delay: Option<std::time::Duration>,
     reader: Reader,
@@ -76,7 +78,8 @@ impl State {
             exit_code: None,
             allowed_failure: false,
             message: None,
-            tail: VecDeque::new(),
+            script_tail: VecDeque::new(),
+            agent_tail: VecDeque::new(),
             delay: match job.when {
                 fleet_model::When::Delayed(delay) => Some(delay),
                 _ => None,
@@ -110,7 +113,9 @@ impl State {
                 Some(&index) => self.job(now, index, event),
                 None => Vec::new(),
             },
-            Event::Log { job, attempt, data, .. } => match self.ids.get(job) {
+            Event::Log {
+                job, attempt, data, ..
+            } => match self.ids.get(job) {
                 Some(&index) => {
                     let job = &mut self.jobs[index];
                     let mut changes = job.begin(index, *attempt);
@@ -151,7 +156,9 @@ impl State {
 
     /// Jobs whose failure fails the pipeline, in the order of the plan.
     pub(super) fn failed(&self) -> impl Iterator<Item = &Job> {
-        self.jobs.iter().filter(|job| job.state == JobState::Failed && !job.allowed_failure)
+        self.jobs
+            .iter()
+            .filter(|job| job.state == JobState::Failed && !job.allowed_failure)
     }
 
     /// Names of jobs that a later run may be asked to run again.
@@ -162,7 +169,9 @@ impl State {
     /// Whether more than one agent runs jobs, so that their names tell something.
     pub(super) fn has_several_agents(&self) -> bool {
         let mut agents = self.jobs.iter().filter_map(|job| job.agent.as_ref());
-        agents.next().is_some_and(|first| agents.any(|agent| agent != first))
+        agents
+            .next()
+            .is_some_and(|first| agents.any(|agent| agent != first))
     }
 }
 
@@ -182,7 +191,11 @@ impl Job {
                     (_, Some(reason), None) => reason.as_str().replace('_', " "),
                     _ => return self.allowed_failure.then(|| "allowed to fail".to_owned()),
                 };
-                Some(if self.allowed_failure { format!("{why}, allowed to fail") } else { why })
+                Some(if self.allowed_failure {
+                    format!("{why}, allowed to fail")
+                } else {
+                    why
+                })
             }
             JobState::Running if self.attempt > 1 => Some(format!("try {}", self.attempt)),
             JobState::Pending => Some("waits for a slot".to_owned()),
@@ -196,6 +209,16 @@ impl Job {
         }
     }
 
+    /// The lines that tell why it failed: its script's, or the agent's where no
+    /// script came to print any.
+    pub(super) fn tail(&self) -> &VecDeque<String> {
+        if self.script_tail.is_empty() {
+            &self.agent_tail
+        } else {
+            &self.script_tail
+        }
+    }
+
     /// Begins a new try, if this is one: its time and its log start anew.
     fn begin(&mut self, index: usize, attempt: u32) -> Vec<Change> {
         if attempt <= self.attempt {
@@ -204,19 +227,28 @@ impl Job {
         let rest = std::mem::take(&mut self.reader).finish();
         let changes = self.keep(index, rest);
         self.attempt = attempt;
-        self.tail.clear();
+        self.script_tail.clear();
+        self.agent_tail.clear();
         (self.started, self.ended) = (None, None);
         changes
     }
 
     fn keep(&mut self, index: usize, lines: Vec<Line>) -> Vec<Change> {
         for line in &lines {
-            if self.tail.len() == TAIL_LINES {
-                self.tail.pop_front();
+            let tail = if line.of_agent {
+                &mut self.agent_tail
+            } else {
+                &mut self.script_tail
+            };
+            if tail.len() == TAIL_LINES {
+                tail.pop_front();
             }
-            self.tail.push_back(line.text.clone());
+            tail.push_back(line.text.clone());
         }
-        lines.into_iter().map(|line| Change::Line(index, line)).collect()
+        lines
+            .into_iter()
+            .map(|line| Change::Line(index, line))
+            .collect()
     }
 }
 

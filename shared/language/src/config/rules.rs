@@ -1,7 +1,7 @@
 //! `rules` of jobs, of the workflow and of includes.
 
 use super::{
-    check::{Checker, Place, is_one_of, join, kind, present, shown, strings_of},
+    check::{Checker, Place, is_blank, is_one_of, join, kind, present, shown, strings_of},
     needs::{self, WrittenNeed},
     script,
     timing::{self, WhenWord},
@@ -211,43 +211,42 @@ fn inside(cx: &Checker<'_>, node: &Node, text: &str, offset: usize) -> Option<Sp
 }
 
 fn when(cx: &mut Checker<'_>, place: &Place<'_>, map: &Map, owner: Owner) -> Option<RuleWhen> {
-    let node = present(map, "when");
-    let start_in = map.entry("start_in");
-    let found = node.map(|node| {
-        let word = node.as_str();
-        let known = owner.words().iter().find(|(known, _)| Some(*known) == word);
-        if known.is_none() {
-            let problem = format!("unknown value: {}", shown(node));
-            let help = format!(
-                "it is one of: {}",
-                join(owner.words().iter().map(|(w, _)| (*w).to_owned()))
-            );
-            cx.problem(kind::VALUE, place, "when", problem, node.span)
-                .help = Some(help);
-        }
-        known.map(|(_, word)| *word)
-    });
-    let delayed = found == Some(Some(Some(WhenWord::Delayed)));
-    if let (Some(node), true) = (node, delayed) {
-        let delay = map.get("start_in");
-        if delay.is_none_or(super::check::is_blank) {
-            let span = delay.unwrap_or(node).span;
-            cx.problem(kind::BLANK, place, "start_in", "can't be blank", span);
-        }
-        let delay = timing::start_in(cx, place, delay, delay.unwrap_or(node));
-        return Some(RuleWhen::Run(WhenWord::Delayed.with_delay(delay)));
+    let Some(node) = present(map, "when") else {
+        refuse_start_in(cx, place, map, owner);
+        return None;
+    };
+    let text = node.as_str();
+    let Some((_, word)) = owner.words().iter().find(|(word, _)| Some(*word) == text) else {
+        let problem = format!("unknown value: {}", shown(node));
+        let words = owner.words().iter().map(|(word, _)| (*word).to_owned());
+        let help = format!("it is one of: {}", join(words));
+        cx.problem(kind::VALUE, place, "when", problem, node.span)
+            .help = Some(help);
+        return None;
+    };
+    let Some(word) = word else {
+        refuse_start_in(cx, place, map, owner);
+        return Some(RuleWhen::Never);
+    };
+    if *word != WhenWord::Delayed {
+        refuse_start_in(cx, place, map, owner);
+        return Some(RuleWhen::Run(word.with_delay(None)));
     }
-    if let Some(entry) = start_in
-        && owner != Owner::Include
-        && node.is_none_or(|_| found.flatten().is_some())
-    {
+    let delay = map.get("start_in");
+    let at = delay.unwrap_or(node);
+    if delay.is_none_or(is_blank) {
+        cx.problem(kind::BLANK, place, "start_in", "can't be blank", at.span);
+    }
+    let delay = timing::start_in(cx, place, delay, at);
+    Some(RuleWhen::Run(word.with_delay(delay)))
+}
+
+/// `start_in` where nothing is delayed; an include does not know the key at all.
+fn refuse_start_in(cx: &mut Checker<'_>, place: &Place<'_>, map: &Map, owner: Owner) {
+    if let Some(entry) = map.entry("start_in").filter(|_| owner != Owner::Include) {
         let problem = "contains disallowed keys: start_in";
         cx.problem(kind::KEYS, place, "config", problem, entry.key.span)
             .help = Some("`start_in` goes with `when: delayed`".to_owned());
-    }
-    match found?? {
-        None => Some(RuleWhen::Never),
-        Some(word) => Some(RuleWhen::Run(word.with_delay(None))),
     }
 }
 

@@ -98,12 +98,20 @@ struct Loader<'a> {
     lookup: Variables<'a>,
     paths: Option<BTreeSet<String>>,
     nearest: Nearest,
-    /// The files that were read, by path; none: they could not be.
-    read: BTreeMap<String, Option<Node>>,
+    /// The files that were read, by path.
+    read: BTreeMap<String, ReadFile>,
     count: usize,
     items: usize,
     bytes: usize,
     diagnostics: Vec<Diagnostic>,
+}
+
+/// An included file.
+#[derive(Clone)]
+struct ReadFile {
+    /// None: it could not be read, which was told.
+    body: Option<Node>,
+    bytes: usize,
 }
 
 /// What the rules of includes see. Patterns are compiled once, and not too many.
@@ -326,58 +334,71 @@ impl Loader<'_> {
             return Ok(self.tell("include", message, span));
         }
         let path = location.trim_start_matches('/');
-        if let Some(known) = self.read.get(path) {
-            let Some(body) = known.clone() else {
-                return Ok(None);
-            };
-            return self.with_includes(body);
+        let file = match self.read.get(path) {
+            Some(file) => file.clone(),
+            None => {
+                let file = self.read_file(location, path, span);
+                self.read.insert(path.to_owned(), file.clone());
+                file
+            }
+        };
+        // A file that is included again is merged again.
+        self.bytes = self.bytes.saturating_add(file.bytes);
+        if self.bytes > MAX_BYTES {
+            let message = "Total size of combined CI/CD configuration is too big";
+            return Err(Diagnostic::error("too-big", message, Some(span)));
         }
-        let body = self.read_file(location, path, span)?;
-        self.read.insert(path.to_owned(), body.clone());
-        match body {
+        match file.body {
             Some(body) => self.with_includes(body),
             None => Ok(None),
         }
     }
 
-    fn read_file(&mut self, location: &str, path: &str, span: Span) -> Loaded {
-        let Some(bytes) = self.includes.files.read(path) else {
-            let message = format!("Local file `{location}` does not exist!");
+    fn read_file(&mut self, location: &str, path: &str, span: Span) -> ReadFile {
+        let Some(content) = self.includes.files.read(path) else {
             self.paths();
             let paths = self.paths.iter().flatten();
             let names: Vec<&str> = paths.map(String::as_str).collect();
             let near = self.nearest.find(path, names.into_iter());
-            let help = near.map(|near| format!("a file `{near}` exists"));
+            let message = format!("Local file `{location}` does not exist!");
             let mut diagnostic = Diagnostic::error("include", message, Some(span));
-            diagnostic.help = help;
+            diagnostic.help = near.map(|near| format!("a file `{near}` exists"));
             self.diagnostics.push(diagnostic);
-            return Ok(None);
+            return ReadFile {
+                body: None,
+                bytes: 0,
+            };
         };
-        self.bytes = self.bytes.saturating_add(bytes.len());
-        if self.bytes > MAX_BYTES {
-            let message = "Total size of combined CI/CD configuration is too big";
-            return Err(Diagnostic::error("too-big", message, Some(span)));
-        }
-        let Ok(text) = String::from_utf8(bytes) else {
-            return Ok(self.tell(
+        let bytes = content.len();
+        let body = self.read_content(location, path, content, span);
+        ReadFile { body, bytes }
+    }
+
+    fn read_content(
+        &mut self,
+        location: &str,
+        path: &str,
+        content: Vec<u8>,
+        span: Span,
+    ) -> Option<Node> {
+        let Ok(text) = String::from_utf8(content) else {
+            return self.tell(
                 "include",
                 format!("`{location}`: Invalid YAML syntax"),
                 span,
-            ));
+            );
         };
         if text.trim().is_empty() {
             let message = format!("Local file `{location}` is empty!");
-            return Ok(self.tell("include", message, span));
+            return self.tell("include", message, span);
         }
         let file = self.sources.add(path, text);
-        let Some(body) = self.parse(file, Some(location)) else {
-            return Ok(None);
-        };
+        let body = self.parse(file, Some(location))?;
         if body.as_map().is_some_and(|map| map.entries.is_empty()) {
             let message = format!("Included file `{location}` does not have valid YAML syntax!");
-            return Ok(self.tell("include", message, span));
+            return self.tell("include", message, span);
         }
-        Ok(Some(body))
+        Some(body)
     }
 
     fn paths(&mut self) -> &BTreeSet<String> {

@@ -136,6 +136,34 @@ fn an_include_of_itself_ends_at_the_limit() {
 }
 
 #[test]
+fn a_file_that_is_included_again_counts_again() {
+    let text = format!(".f: {}\n", "x".repeat(1_900_000));
+    let files = BTreeMap::from([("f.yml".to_owned(), text)]);
+    let root = format!(
+        "include: [{}]\nj: {{script: x}}\n",
+        ["f.yml"; 10].join(", ")
+    );
+    let (compiled, _) = check(("x.yml", &root), None, &Repository(files));
+    let messages: Vec<&str> = compiled
+        .diagnostics
+        .iter()
+        .map(|it| it.message.as_str())
+        .collect();
+    assert_eq!(
+        messages,
+        ["Total size of combined CI/CD configuration is too big"]
+    );
+}
+
+#[test]
+fn a_pattern_that_matches_its_own_file_ends() {
+    let text = "include: '*.yml'\nj: {script: x}\n";
+    let files = BTreeMap::from([(".gitlab-ci.yml".to_owned(), text.to_owned())]);
+    let (_, config) = check((".gitlab-ci.yml", text), None, &Repository(files));
+    assert_eq!(config.map(|config| config.jobs.len()), Some(1));
+}
+
+#[test]
 fn included_files_have_a_common_size_limit() {
     let files = (0..10).map(|file| {
         let text = format!(".f{file}: {}\n", "x".repeat(1_900_000));

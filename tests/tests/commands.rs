@@ -1,0 +1,235 @@
+//! The commands beside a plain `fleetctl run`.
+
+use anyhow::{Context, Result, ensure};
+use fleet_tests::{Project, Report};
+use serde_json::Value;
+
+const PIPELINE: &str = r#"
+stages: [build, test, deploy]
+.common:
+  before_script: [echo before]
+build:
+  extends: .common
+  stage: build
+  script: touch "$MARKS/build"
+unit:
+  stage: test
+  needs: [build]
+  script: touch "$MARKS/unit"
+style:
+  stage: test
+  needs: []
+  script: touch "$MARKS/style"
+production:
+  stage: deploy
+  script: touch "$MARKS/production"
+  environment: production
+cleanup:
+  stage: deploy
+  when: manual
+  script: touch "$MARKS/cleanup"
+"#;
+
+/// Which jobs ran.
+fn ran(arguments: &[&str]) -> Result<Vec<String>> {
+    let project = Project::with_pipeline(PIPELINE)?;
+    project.run(arguments)?.finish()?.expect_exit(0)?;
+    project.expect_nothing_left()?;
+    let mut names = Vec::new();
+    for entry in std::fs::read_dir(project.marks())? {
+        names.push(entry?.file_name().to_string_lossy().into_owned());
+    }
+    names.sort();
+    Ok(names)
+}
+
+#[test]
+fn nothing_is_deployed_unless_it_is_named() -> Result<()> {
+    assert_eq!(ran(&[])?, ["build", "style", "unit"]);
+    assert_eq!(
+        ran(&["--deploy"])?,
+        ["build", "cleanup", "production", "style", "unit"]
+    );
+    assert_eq!(ran(&["--no-needs", "production"])?, ["production"]);
+    Ok(())
+}
+
+#[test]
+fn named_jobs_bring_what_they_need() -> Result<()> {
+    assert_eq!(ran(&["unit"])?, ["build", "unit"]);
+    assert_eq!(ran(&["--no-needs", "unit"])?, ["unit"]);
+    assert_eq!(ran(&["--stage", "test"])?, ["build", "style", "unit"]);
+    Ok(())
+}
+
+#[test]
+fn list_runs_nothing() -> Result<()> {
+    assert_eq!(ran(&["--list"])?, Vec::<String>::new());
+    Ok(())
+}
+
+#[test]
+fn failed_runs_again_what_failed_last_time() -> Result<()> {
+    let project = Project::with_pipeline(
+        "good:\n  script: echo good >> \"$MARKS/ran\"\nbad:\n  script:\n    - echo bad >> \"$MARKS/ran\"\n    \
+         - test -e \"$MARKS/mended\"\n",
+    )?;
+    project.run(&[])?.finish()?.expect_exit(1)?;
+    std::fs::write(project.marks().join("mended"), "")?;
+    project.run(&["--failed"])?.finish()?.expect_exit(0)?;
+
+    let mut runs = project.mark("ran")?;
+    runs.sort();
+    assert_eq!(runs, ["bad", "bad", "good"]);
+    Ok(())
+}
+
+#[test]
+fn graph_names_every_job_in_every_format() -> Result<()> {
+    let project = Project::with_pipeline(PIPELINE)?;
+    for (format, sign) in [("text", "build"), ("dot", "digraph"), ("mermaid", "graph")] {
+        let finished = project.fleetctl(&["graph", "-o", format])?.finish()?;
+        finished.expect_exit(0)?;
+        for text in [sign, "build", "unit", "style", "production", "cleanup"] {
+            ensure!(
+                finished.stdout.contains(text),
+                "{format}: no {text}\n{}",
+                finished.output()
+            );
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn compiled_configuration_compiles_to_itself() -> Result<()> {
+    let project = Project::with_pipeline(PIPELINE)?;
+    let first = project.fleetctl(&["compile"])?.finish()?;
+    first.expect_exit(0)?;
+    let inherited = "build:\n  before_script:\n    - echo before\n";
+    ensure!(first.stdout.contains(inherited), "{}", first.output());
+
+    project.write(".gitlab-ci.yml", &first.stdout)?;
+    let second = project.fleetctl(&["compile"])?.finish()?;
+    second.expect_exit(0)?;
+    assert_eq!(second.stdout, first.stdout);
+    Ok(())
+}
+
+#[test]
+fn compile_says_why_a_job_is_there_or_not() -> Result<()> {
+    let project = Project::with_pipeline(
+        "build:\n  script: make\nrelease:\n  script: make release\n  rules:\n    - if: $CI_COMMIT_TAG\n",
+    )?;
+    let why = |job: &str, more: &[&str]| {
+        let finished = project
+            .fleetctl(&["compile", "--why", "--job", job])?
+            .args(more)
+            .finish()?;
+        finished.expect_exit(0)?;
+        Ok::<_, anyhow::Error>(finished.output())
+    };
+    let without_tag = why("release", &[])?;
+    ensure!(
+        without_tag.contains("none of its rules") && without_tag.contains(".gitlab-ci.yml:3:1"),
+        "{without_tag}"
+    );
+    ensure!(
+        without_tag != why("release", &["--event", "tag", "--ref", "v1"])?,
+        "{without_tag}"
+    );
+    why("build", &[]).map(|_| ())
+}
+
+#[test]
+fn lint_prints_json_and_sarif_for_programs() -> Result<()> {
+    let project = Project::with_pipeline("build:\n  script: make\n  scirpt: make\n")?;
+    for format in ["json", "sarif"] {
+        let finished = project.fleetctl(&["lint", "-o", format])?.finish()?;
+        finished.expect_exit(2)?;
+        let document: Value = serde_json::from_str(&finished.stdout).context(finished.output())?;
+        let text = document.to_string();
+        ensure!(text.contains("contains unknown keys: scirpt"), "{text}");
+        ensure!(format == "json" || document["version"] == "2.1.0", "{text}");
+    }
+    Ok(())
+}
+
+#[test]
+fn completion_is_a_script_of_its_shell() -> Result<()> {
+    let project = Project::new()?;
+    let finished = project.fleetctl(&["completion", "bash"])?.finish()?;
+    finished.expect_exit(0)?;
+    project.write("completion", &finished.stdout)?;
+    let bash = project
+        .program(std::path::Path::new("/bin/bash"))
+        .args(["-n", "completion"]);
+    bash.finish()?.expect_exit(0)?;
+    ensure!(
+        finished.stdout.contains("--no-needs"),
+        "{}",
+        finished.output()
+    );
+    Ok(())
+}
+
+#[test]
+fn version_is_that_of_the_package() -> Result<()> {
+    let finished = Project::new()?.fleetctl(&["version"])?.finish()?;
+    finished.expect_exit(0)?;
+    assert_eq!(
+        finished.stdout.lines().next(),
+        Some(concat!("fleetctl ", env!("CARGO_PKG_VERSION")))
+    );
+    Ok(())
+}
+
+#[test]
+fn reader_that_goes_away_stops_the_output_and_not_the_run() -> Result<()> {
+    let project = Project::with_pipeline(
+        "talk:\n  script:\n    - for n in $(seq 1 20000); do echo \"line $n\"; done\n    \
+         - touch \"$MARKS/done\"\n",
+    )?;
+    let fleetctl = fleet_tests::fleetctl()?;
+    let script = "\"$0\" run --variable \"MARKS=$MARKS\" | head -n 1";
+    let finished = project
+        .program(std::path::Path::new("/bin/sh"))
+        .args(["-c".as_ref(), script.as_ref(), fleetctl.as_os_str()])
+        .finish()?;
+    ensure!(
+        finished.stdout.lines().count() <= 1,
+        "{}",
+        finished.output()
+    );
+    ensure!(
+        !finished.stderr.contains("panicked"),
+        "{}",
+        finished.output()
+    );
+    fleet_tests::wait_for("the run to end", || {
+        Ok(project.marks().join("done").exists().then_some(()))
+    })?;
+    project.expect_nothing_left()
+}
+
+#[test]
+fn two_runs_of_one_clone_do_not_disturb_each_other() -> Result<()> {
+    let project = Project::with_pipeline(
+        "meet:\n  script:\n    - echo \"$CI_JOB_ID\" >> \"$MARKS/here\"\n    \
+         - until [ \"$(wc -l < \"$MARKS/here\")\" -eq 2 ]; do sleep 0.02; done\n    \
+         - test \"$(ls | wc -l)\" -eq 0 && touch mine\n",
+    )?;
+    let (one, two) = (
+        project.run(&["-o", "json"])?.start()?,
+        project.run(&["-o", "json"])?.start()?,
+    );
+    for running in [one, two] {
+        let finished = running.finish()?;
+        finished.expect_exit(0)?;
+        assert_eq!(
+            Report::read(&finished.stdout)?.job("meet")?.state,
+            "success"
+        );
+    }
+    project.expect_nothing_left()
+}
