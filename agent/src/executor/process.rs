@@ -1,18 +1,20 @@
 //! One program on this host, from its start until nothing of it is left.
 
 use std::ffi::OsString;
+use std::fs::File;
 use std::future::pending;
-use std::io;
+use std::io::{self, Seek, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::process::ExitStatusExt;
 use std::pin::pin;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
+use rustix::fs::{MemfdFlags, memfd_create};
 use rustix::process::{Pid, Signal, kill_process_group};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncReadExt;
 use tokio::net::unix::pipe;
-use tokio::process::{Child, ChildStdin};
+use tokio::process::Child;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::descendants::{Descendants, GONE_WITHIN};
@@ -52,20 +54,20 @@ pub(super) async fn run<S: Stop>(
     };
     let (reader, writer) = io::pipe().map_err(failed)?;
     let reader = pipe::Receiver::from_owned_fd(OwnedFd::from(reader)).map_err(failed)?;
+    let input = standard_input(input).map_err(failed)?;
     let child = match &mut descendants {
         Some(descendants) => {
-            descendants.start(|key, value| spawn(command, writer, Some((key, value))))
+            descendants.start(|key, value| spawn(command, input, writer, Some((key, value))))
         }
-        None => spawn(command, writer, None),
+        None => spawn(command, input, writer, None),
     };
     let mut child = child.map_err(failed)?;
     let tree = Tree {
         group: Group::of(&child),
         descendants,
     };
-    let feeding = feed(child.stdin.take(), input);
     let mut copying = pin!(copy(reader, output));
-    let watched = watch(&mut child, feeding, &tree, patience, copying.as_mut(), stop).await;
+    let watched = watch(&mut child, &tree, patience, copying.as_mut(), stop).await;
     tree.kill().await?;
     let Watched {
         status,
@@ -91,6 +93,7 @@ pub(super) async fn run<S: Stop>(
 
 fn spawn(
     command: &Command,
+    input: Stdio,
     output: io::PipeWriter,
     cookie: Option<(&str, OsString)>,
 ) -> io::Result<Child> {
@@ -103,7 +106,7 @@ fn spawn(
         .envs(command.variables.iter().map(|(key, value)| (key, value)))
         .envs(cookie)
         .current_dir(&command.cwd)
-        .stdin(Stdio::piped())
+        .stdin(input)
         .stdout(output.try_clone()?)
         .stderr(output)
         .process_group(0)
@@ -131,18 +134,15 @@ enum OutputState {
     Ended,
 }
 
-/// Feeds and reads the program until it has exited and its output has ended or
+/// Reads the program's output until it has exited and its output has ended or
 /// has been held open for too long, and stops it when told to.
 async fn watch<S: Stop>(
     child: &mut Child,
-    feeding: impl Future<Output = ()>,
     tree: &Tree<'_>,
     patience: Patience,
     mut copying: std::pin::Pin<&mut impl Future<Output = io::Result<()>>>,
     stop: &mut S,
 ) -> Result<Watched, Broken> {
-    let mut feeding = pin!(feeding);
-    let mut fed = false;
     let mut output = OutputState::Open;
     let mut status = None;
     let mut stopped = false;
@@ -167,7 +167,6 @@ async fn watch<S: Stop>(
                 status = Some(exited.map_err(Broken::Pipe)?);
                 limit = limit.kill_after(patience.output_held);
             }
-            () = feeding.as_mut(), if !fed => fed = true,
             wanted = stop.requested(), if force != Some(Force::AtOnce) => {
                 stopped |= status.is_none();
                 if force.is_none() && wanted == Force::Gracefully {
@@ -222,12 +221,16 @@ impl Limit {
     }
 }
 
-/// Writes `input` and closes the pipe. A program that ends without reading all
-/// of it is no error.
-async fn feed(stdin: Option<ChildStdin>, input: &[u8]) {
-    if let Some(mut stdin) = stdin {
-        let _ended_early = stdin.write_all(input).await;
+/// Standard input that holds `input`: a file in memory, not a pipe, since a shell
+/// reads a program from a pipe byte by byte.
+fn standard_input(input: &[u8]) -> io::Result<Stdio> {
+    if input.is_empty() {
+        return Ok(Stdio::null());
     }
+    let mut file = File::from(memfd_create("input", MemfdFlags::CLOEXEC)?);
+    file.write_all(input)?;
+    file.rewind()?;
+    Ok(file.into())
 }
 
 async fn copy(mut from: pipe::Receiver, to: Output<'_>) -> io::Result<()> {
