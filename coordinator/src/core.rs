@@ -12,6 +12,7 @@ use fleet_proto::v1;
 use fleet_proto::v1::coordinator_message::Message as Out;
 use fleet_queue::{Effect, Input, Queue, Rejected};
 use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use crate::blob::Blobs;
@@ -44,6 +45,8 @@ pub(crate) struct Core {
 struct AgentStream {
     session: u64,
     outbox: Outbox,
+    /// Ends the stream.
+    end: CancellationToken,
     tags: Vec<String>,
 }
 
@@ -74,13 +77,23 @@ impl Core {
     /// Takes commands until the last handle is gone.
     pub(crate) async fn run(mut self, mut inbox: mpsc::Receiver<Command>) {
         loop {
-            let wait = self.until_wakeup();
-            tokio::select! {
-                command = inbox.recv() => match command {
-                    Some(command) => self.take(command),
-                    None => return,
-                },
-                () = tokio::time::sleep(wait) => self.feed(Input::Tick),
+            let (wait, since) = (self.until_wakeup(), Instant::now());
+            let command = tokio::select! {
+                command = inbox.recv() => Some(command),
+                () = tokio::time::sleep(wait) => None,
+            };
+            let late = since.elapsed().saturating_sub(wait);
+            if late > self.settings.queue.heartbeat_interval {
+                warn!(?late, "the coordinator stood still; that time does not count");
+                self.clock.leave_out(late);
+            }
+            match command {
+                Some(Some(command)) => self.take(command),
+                Some(None) => return,
+                None => {
+                    self.feed(Input::Tick);
+                    self.drop_ended_leases();
+                }
             }
         }
     }
@@ -99,10 +112,10 @@ impl Core {
             Command::Cancel { pipeline, mode, reply } => {
                 let _ = reply.send(self.step(Input::CancelPipeline { pipeline, mode }));
             }
-            Command::Connected { hello, outbox, reply } => {
-                let _ = reply.send(self.connected(hello, outbox));
+            Command::Connected { hello, outbox, end, reply } => {
+                let _ = reply.send(self.connected(hello, outbox, end));
             }
-            Command::Agent { session, input } => self.agent(session, input),
+            Command::Agent { agent, session, input } => self.agent(agent, session, input),
             Command::BeginUpload { fence, reply } => {
                 let _ = reply.send(self.begin_upload(fence));
             }
@@ -209,25 +222,30 @@ impl Core {
     }
 
     /// An agent opened a stream; the newest of a name is the one that counts.
-    fn connected(&mut self, hello: v1::Hello, outbox: Outbox) -> u64 {
-        let session = self.next_session;
-        self.next_session += 1;
+    fn connected(
+        &mut self,
+        hello: v1::Hello,
+        outbox: Outbox,
+        end: CancellationToken,
+    ) -> Result<u64, Rejected> {
         let agent = AgentName(hello.agent);
-        let stream = AgentStream { session, outbox, tags: hello.tags.clone() };
-        self.agents.insert(agent.clone(), stream);
         let input = Input::AgentConnected {
             agent: agent.clone(),
             boot_id: hello.boot_id,
             slots: hello.slots,
-            tags: hello.tags,
+            tags: hello.tags.clone(),
             run_untagged: hello.run_untagged,
             protected_only: false,
             held: hello.held.iter().map(|held| Fence(held.fence)).collect(),
         };
-        let effects = self.queue.step(self.clock.now(), input).unwrap_or_else(|rejected| {
-            warn!(%agent, %rejected, "an agent was refused by the queue");
-            Vec::new()
-        });
+        let effects = self.queue.step(self.clock.now(), input)?;
+        let session = self.next_session;
+        self.next_session += 1;
+        let stream = AgentStream { session, outbox, end, tags: hello.tags };
+        if let Some(superseded) = self.agents.insert(agent.clone(), stream) {
+            superseded.end.cancel();
+        }
+        self.drop_ended_leases();
         let (keep, rest): (Vec<Effect>, Vec<Effect>) =
             effects.into_iter().partition(|effect| matches!(effect, Effect::Keep { .. }));
         let keep = keep
@@ -246,7 +264,7 @@ impl Core {
         for input in inputs {
             self.feed(input);
         }
-        session
+        Ok(session)
     }
 
     fn welcome(&self, keep: Vec<v1::HeldLease>) -> v1::Welcome {
@@ -259,28 +277,22 @@ impl Core {
     }
 
     /// What an agent says; of a stream that a newer one superseded, nothing counts.
-    fn agent(&mut self, session: u64, input: AgentInput) {
-        let Some(agent) = self
-            .agents
-            .iter()
-            .find(|(_, stream)| stream.session == session)
-            .map(|(name, _)| name.clone())
-        else {
+    fn agent(&mut self, agent: AgentName, session: u64, input: AgentInput) {
+        if self.agents.get(&agent).is_none_or(|stream| stream.session != session) {
             return;
-        };
+        }
         match input {
             AgentInput::Heartbeat => {
                 self.feed(Input::Heartbeat { agent: agent.clone() });
                 self.send(&agent, Out::HeartbeatAck(v1::HeartbeatAck {}));
             }
             AgentInput::Finished { fence, outcome, message } => {
-                self.note_end(fence, message);
+                self.note_end(&agent, fence, message);
                 self.feed(Input::JobFinished { agent, fence, outcome });
             }
             AgentInput::Released(fence) => {
-                self.leases.remove(&fence);
-                self.logs.close(fence);
                 self.feed(Input::Released { agent, fence });
+                self.drop_ended_leases();
             }
             AgentInput::Disconnected => {
                 self.agents.remove(&agent);
@@ -291,12 +303,15 @@ impl Core {
 
     /// Puts a message into an agent's outbox. An agent that does not read is
     /// disconnected: at its next connect it is told what it has to know.
-    fn send(&mut self, agent: &AgentName, message: Out) {
+    fn send(&self, agent: &AgentName, message: Out) {
         let message = v1::CoordinatorMessage { message: Some(message) };
-        let Some(stream) = self.agents.get(agent) else { return };
+        let Some(stream) = self.agents.get(agent).filter(|stream| !stream.end.is_cancelled())
+        else {
+            return;
+        };
         if stream.outbox.try_send(Ok(message)).is_err() {
-            warn!(%agent, "an agent that does not read was disconnected");
-            self.agents.remove(agent);
+            warn!(%agent, "an agent that does not read is disconnected");
+            stream.end.cancel();
         }
     }
 }
@@ -310,9 +325,13 @@ fn stop_reason(reason: fleet_queue::StopReason) -> v1::StopReason {
 }
 
 /// Unix time that never goes back while the process lives.
+///
+/// Time in which the process stood still (stopped by a signal, a paused machine)
+/// is left out: it could hear nobody, so nobody was silent.
 struct Clock {
     started: Instant,
     unix_ms: u64,
+    left_out: Duration,
 }
 
 impl Clock {
@@ -321,10 +340,15 @@ impl Clock {
         Clock {
             started: Instant::now(),
             unix_ms: u64::try_from(unix.as_millis()).unwrap_or(u64::MAX),
+            left_out: Duration::ZERO,
         }
     }
 
     fn now(&self) -> Timestamp {
-        Timestamp(self.unix_ms) + self.started.elapsed()
+        Timestamp(self.unix_ms) + self.started.elapsed().saturating_sub(self.left_out)
+    }
+
+    fn leave_out(&mut self, pause: Duration) {
+        self.left_out += pause;
     }
 }

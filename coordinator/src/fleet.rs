@@ -4,6 +4,6 @@ mod logs;
 mod service;
 mod session;
 
-pub(crate) use logs::{LeaseLog, LeaseLogs};
+pub(crate) use logs::{LeaseLog, LeaseLogs, LogWriter};
 pub(crate) use service::Service;
 pub(crate) use session::Outbox;

@@ -48,11 +48,13 @@ pub(crate) struct Pipeline {
 /// What is known of a job beside its plan and its place in the queue.
 pub(crate) struct Job {
     pub(crate) id: JobId,
-    /// Who ran or runs its newest attempt.
+    /// The number of its newest attempt that was handed out; what follows is of it.
+    pub(crate) attempt: u32,
+    /// Who ran or runs it.
     pub(crate) agent: Option<AgentName>,
     /// What that agent said at the end.
     pub(crate) message: Option<String>,
-    /// What its newest attempt left.
+    /// What it left.
     pub(crate) artifacts: Vec<Stored>,
 }
 
@@ -66,7 +68,13 @@ impl Pipeline {
     ) -> Pipeline {
         let jobs = (first_job.0..)
             .zip(&request.plan.jobs)
-            .map(|(id, _)| Job { id: JobId(id), agent: None, message: None, artifacts: Vec::new() })
+            .map(|(id, _)| Job {
+                id: JobId(id),
+                attempt: 0,
+                agent: None,
+                message: None,
+                artifacts: Vec::new(),
+            })
             .collect();
         Pipeline { id, request, jobs, watch: Arc::new(watch) }
     }
@@ -118,7 +126,9 @@ impl Pipeline {
 
     /// Tells the watchers a job's new state.
     pub(crate) fn tell_job(&self, mut event: watch::JobEvent) {
-        if let Some(job) = self.index_of(event.job).and_then(|index| self.jobs.get(index)) {
+        if let Some(job) = self.index_of(event.job).and_then(|index| self.jobs.get(index))
+            && job.attempt == event.attempt
+        {
             event.agent.clone_from(&job.agent);
             if event.state.is_completed() {
                 event.message.clone_from(&job.message);

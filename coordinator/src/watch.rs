@@ -54,7 +54,7 @@ const LOG_LIMIT_BYTES: usize = 4 * 1024 * 1024;
 /// Makes the two ends of a watch.
 ///
 /// States are always taken: a pipeline has a bounded number of them. Log bytes
-/// are bounded; who sends more waits until the reader has caught up.
+/// are bounded; who has more waits for [`Sender::room`] before.
 pub(crate) fn channel() -> (Sender, Watch) {
     let shared = Arc::new(Shared::default());
     (Sender { shared: Arc::clone(&shared) }, Watch { shared })
@@ -96,22 +96,31 @@ impl Sender {
         self.shared.arrived.notify_one();
     }
 
-    /// Tells what a job wrote, and waits while the reader is far behind.
-    pub(crate) async fn log(&self, job: JobId, attempt: u32, offset: u64, data: Bytes) {
+    /// Waits while the reader of logs is far behind.
+    ///
+    /// Each writer checks for itself, so each can go over the limit once.
+    pub(crate) async fn room(&self) {
         loop {
             let room = self.shared.drained.notified();
             {
-                let mut unread = self.shared.unread();
-                if unread.reader_gone {
+                let unread = self.shared.unread();
+                if unread.reader_gone || unread.log_bytes < LOG_LIMIT_BYTES {
                     return;
-                }
-                if unread.log_bytes < LOG_LIMIT_BYTES {
-                    unread.log_bytes += data.len();
-                    unread.events.push_back(Event::Log { job, attempt, offset, data });
-                    break;
                 }
             }
             room.await;
+        }
+    }
+
+    /// Tells what a job wrote.
+    pub(crate) fn log(&self, job: JobId, attempt: u32, offset: u64, data: Bytes) {
+        {
+            let mut unread = self.shared.unread();
+            if unread.reader_gone {
+                return;
+            }
+            unread.log_bytes += data.len();
+            unread.events.push_back(Event::Log { job, attempt, offset, data });
         }
         self.shared.arrived.notify_one();
     }
@@ -194,10 +203,10 @@ mod tests {
     #[tokio::test]
     async fn log_bytes_of_one_attempt_are_joined_up_to_the_next_state() {
         let (sender, mut watch) = channel();
-        sender.log(JobId(1), 1, 0, Bytes::from_static(b"ab")).await;
-        sender.log(JobId(1), 1, 2, Bytes::from_static(b"cd")).await;
+        sender.log(JobId(1), 1, 0, Bytes::from_static(b"ab"));
+        sender.log(JobId(1), 1, 2, Bytes::from_static(b"cd"));
         sender.tell(Event::Pipeline(JobState::Running));
-        sender.log(JobId(1), 1, 4, Bytes::from_static(b"ef")).await;
+        sender.log(JobId(1), 1, 4, Bytes::from_static(b"ef"));
         drop(sender);
         assert_eq!(watch.next().await, Some(log(0, b"abcd")));
         assert_eq!(watch.next().await, Some(Event::Pipeline(JobState::Running)));
@@ -211,7 +220,8 @@ mod tests {
         let chunk = Bytes::from(vec![b'x'; LOG_LIMIT_BYTES / 2]);
         let writer = tokio::spawn(async move {
             for at in 0..5_u64 {
-                sender.log(JobId(1), 1, at * chunk.len() as u64, chunk.clone()).await;
+                sender.room().await;
+                sender.log(JobId(1), 1, at * chunk.len() as u64, chunk.clone());
             }
         });
         let mut read = 0;
@@ -229,7 +239,8 @@ mod tests {
         let (sender, watch) = channel();
         drop(watch);
         for _ in 0..4 {
-            sender.log(JobId(1), 1, 0, Bytes::from(vec![0; LOG_LIMIT_BYTES])).await;
+            sender.room().await;
+            sender.log(JobId(1), 1, 0, Bytes::from(vec![0; LOG_LIMIT_BYTES]));
         }
     }
 }

@@ -14,6 +14,7 @@ use fleet_proto::v1::agent_service_client::AgentServiceClient;
 use fleet_proto::v1::coordinator_message::Message as In;
 use hyper_util::rt::TokioIo;
 use tokio::sync::mpsc;
+use tokio_stream::StreamExt as _;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::{Channel, Endpoint, Server};
 use tonic::{Code, Status, Streaming};
@@ -27,11 +28,15 @@ struct Fleet {
 
 impl Fleet {
     async fn start() -> Fleet {
+        Fleet::start_with(QueueConfig::default()).await
+    }
+
+    async fn start_with(queue: QueueConfig) -> Fleet {
         let blobs = tempfile::tempdir().unwrap();
         let coordinator = Coordinator::start(Settings {
             blobs_dir: blobs.path().into(),
             server_url: "http://localhost".into(),
-            queue: QueueConfig::default(),
+            queue,
             first_pipeline: PipelineId(1),
             first_job: JobId(11),
         });
@@ -40,7 +45,10 @@ impl Fleet {
         tokio::spawn(
             Server::builder()
                 .add_service(service)
-                .serve_with_incoming(tokio_stream::once(Ok::<_, std::io::Error>(far))),
+                // One connection and no end: a server whose listener ends says goodbye.
+                .serve_with_incoming(
+                    tokio_stream::once(Ok::<_, std::io::Error>(far)).chain(tokio_stream::pending()),
+                ),
         );
         let mut near = Some(TokioIo::new(near));
         let channel = Endpoint::from_static("http://in-process.invalid")
@@ -81,7 +89,11 @@ impl Fleet {
 
     /// Connects the agent `a` with one slot.
     async fn agent(&mut self, held: &[u64]) -> (Stream, v1::Welcome) {
-        let mut stream = self.hello(hello(held)).await.unwrap();
+        self.connect(hello(held)).await
+    }
+
+    async fn connect(&mut self, hello: v1::Hello) -> (Stream, v1::Welcome) {
+        let mut stream = self.hello(hello).await.unwrap();
         match stream.hear().await.unwrap() {
             In::Welcome(welcome) => (stream, welcome),
             other => panic!("expected a welcome, got {other:?}"),
@@ -325,6 +337,83 @@ async fn result_sent_again_is_taken_again_and_recorded_once() {
     let seen = states(&mut watch).await;
     let ended: Vec<_> = seen.iter().filter(|(_, _, state)| state.is_completed()).collect();
     assert_eq!(ended, [&(created.jobs[0], 1, JobState::Failed)]);
+}
+
+#[tokio::test]
+async fn stream_that_a_newer_one_supersedes_ends() {
+    let mut fleet = Fleet::start().await;
+    let (mut old, _) = fleet.agent(&[]).await;
+    let (mut new, _) = fleet.agent(&[]).await;
+    assert_eq!(old.hear().await.unwrap_err().code(), Code::Aborted);
+    let (_, _watch) = fleet.create(vec![job("a", 0)]).await;
+    new.lease().await;
+}
+
+#[tokio::test]
+async fn agent_that_does_not_read_is_disconnected_and_gets_its_jobs_when_it_is_back() {
+    let mut fleet = Fleet::start().await;
+    let (mut agent, _) = fleet.agent(&[]).await;
+    // Their answers fill all there is between coordinator and agent.
+    let beat = || v1::AgentMessage { message: Some(Out::Heartbeat(v1::Heartbeat {})) };
+    while agent.outbox.send(beat()).await.is_ok() {}
+    while let Ok(message) = agent.inbox.as_mut().unwrap().message().await
+        && message.is_some()
+    {}
+    let (_, _watch) = fleet.create(vec![job("a", 0)]).await;
+    let (mut agent, _) = fleet.agent(&[]).await;
+    agent.lease().await;
+}
+
+#[tokio::test]
+async fn agent_cannot_write_to_or_end_the_lease_of_another() {
+    let mut fleet = Fleet::start().await;
+    let (mut agent, _) = fleet.agent(&[]).await;
+    let (_, mut watch) = fleet.create(vec![job("a", 0)]).await;
+    let (fence, _) = agent.lease().await;
+    let (mut other, _) = fleet.connect(v1::Hello { agent: "b".into(), ..hello(&[]) }).await;
+    assert_eq!(other.log(fence, 0, b"not mine").await, stale(fence));
+    other.end(fence).await;
+    assert_eq!(other.hear().await.unwrap(), stale(fence));
+    assert_eq!(
+        agent.log(fence, 0, b"mine").await,
+        In::LogAck(v1::LogAck { fence, offset: 4 })
+    );
+    agent.result(fence, v1::Outcome::Success, 4).await;
+    assert_eq!(states(&mut watch).await.last().map(|last| last.2), Some(JobState::Success));
+}
+
+#[tokio::test]
+async fn lease_that_was_given_up_leaves_no_artifact_and_no_log() {
+    let mut fleet = Fleet::start().await;
+    let (mut agent, _) = fleet.agent(&[]).await;
+    let again = Retry { max: 1, ..Retry::default() };
+    let (_, _watch) = fleet.create(vec![PlannedJob { retry: again, ..job("a", 0) }]).await;
+    let (old, _) = agent.lease().await;
+    let (mut agent, _) = fleet.agent(&[]).await;
+    let (new, spec) = agent.lease().await;
+    assert_eq!((spec.attempt, new > old), (2, true));
+    assert_eq!(agent.log(old, 0, b"x").await, stale(old));
+    let refused = fleet.upload(old, "archive", b"zip").await.unwrap_err();
+    assert_eq!(refused.code(), Code::FailedPrecondition);
+}
+
+#[tokio::test]
+async fn time_in_which_the_coordinator_stood_still_is_no_silence_of_its_agents() {
+    let ms = Duration::from_millis;
+    let mut fleet = Fleet::start_with(QueueConfig {
+        heartbeat_interval: ms(100),
+        heartbeat_ttl: ms(200),
+        orphan_deadline: ms(300),
+        orphan_margin: ms(100),
+        ..QueueConfig::default()
+    })
+    .await;
+    let (mut agent, _) = fleet.agent(&[]).await;
+    let (_, _watch) = fleet.create(vec![job("a", 0)]).await;
+    let (fence, _) = agent.lease().await;
+    // Test and coordinator share the thread: nobody says or hears anything.
+    std::thread::sleep(ms(700));
+    assert_eq!(agent.log(fence, 0, b"y").await, In::LogAck(v1::LogAck { fence, offset: 1 }));
 }
 
 #[tokio::test]

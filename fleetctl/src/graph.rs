@@ -6,7 +6,7 @@ use fleet_model::{Plan, PlannedJob, Scheduling, When};
 
 use crate::cli::{self, Global, GraphOutput};
 use crate::compile::compile_event;
-use crate::run::duration;
+use crate::run::{clean, duration};
 use crate::{Exit, Failure, findings};
 
 /// Prints the graph of the pipeline that an event makes.
@@ -29,11 +29,12 @@ pub(crate) fn outline(plan: &Plan) -> String {
     let mut text = String::new();
     for (index, stage) in plan.stages.iter().enumerate() {
         // Writing to a string cannot fail.
-        let _ = writeln!(text, "{stage}");
+        let _ = writeln!(text, "{}", clean(stage));
         for job in plan.jobs.iter().filter(|job| job.stage == index) {
             let remarks = remarks(plan, job);
             let gap = if remarks.is_empty() { "" } else { "  " };
-            let _ = writeln!(text, "  {}{gap}{}", job.name, remarks.join(", "));
+            let remarks = clean(&remarks.join(", "));
+            let _ = writeln!(text, "  {}{gap}{remarks}", clean(&job.name));
         }
     }
     text

@@ -6,7 +6,7 @@ mod select;
 mod view;
 mod workspace;
 
-use std::io;
+use std::io::{self, BufWriter};
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::thread;
@@ -19,8 +19,8 @@ use fleet_model::{JobState, PipelineId, Plan};
 
 use self::engine::{Ended, Setup};
 use self::select::Selection;
-pub(crate) use self::view::duration;
 use self::view::{Form, Logs, View};
+pub(crate) use self::view::{clean, duration};
 use self::workspace::Workspace;
 use crate::cli::{self, Executor, Global, TextOrJson};
 use crate::findings;
@@ -28,6 +28,9 @@ use crate::project::Project;
 use crate::snapshot::{self, Snapshot};
 use crate::terminal::Terminal;
 use crate::{Exit, Failure};
+
+/// What is written to stdout at once, at most.
+const OUT_BYTES: usize = 64 * 1024;
 
 /// Runs the pipeline of the working tree.
 pub(crate) fn run(arguments: cli::Run, global: Global) -> Result<Exit, Failure> {
@@ -100,14 +103,14 @@ fn introduce(snapshot: &Snapshot, selection: &Selection) {
     let name = plan
         .name
         .as_ref()
-        .map(|name| format!("{name}: "))
+        .map(|name| format!("{}: ", clean(name)))
         .unwrap_or_default();
     eprintln!("{name}{}", snapshot.description);
     for note in snapshot.notes.iter().chain(&selection.notes) {
-        eprintln!("note: {note}");
+        eprintln!("note: {}", clean(note));
     }
     for (name, why) in &selection.left_out {
-        eprintln!("left out: {name}: {why}");
+        eprintln!("left out: {}: {}", clean(name), clean(why));
     }
     if !selection.left_out.is_empty() {
         eprintln!("  name a job to run it, or take all with --deploy");
@@ -168,7 +171,9 @@ fn show(
 ) -> Result<(Ended, Vec<String>), Failure> {
     start_tracing();
     let terminal = Terminal::stdout(global.no_color);
-    let mut view = View::new(&setup.request.plan, wish, terminal, io::stdout().lock());
+    // stdout by itself writes line by line; the view flushes when it has said something.
+    let out = BufWriter::with_capacity(OUT_BYTES, io::stdout().lock());
+    let mut view = View::new(&setup.request.plan, wish, terminal, out);
     setup.tick = view.tick();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()

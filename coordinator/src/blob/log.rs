@@ -10,10 +10,14 @@ use fleet_model::Fence;
 use super::{Blobs, about};
 
 /// An attempt's log while it is written.
+///
+/// A job must not hang because its log cannot be kept: after the first error
+/// the file ends where it is, bytes are counted on, and our own log says so.
 #[derive(Debug)]
 pub(crate) struct LogFile {
     path: PathBuf,
-    file: File,
+    /// None once it could not be written.
+    file: Option<File>,
     end: u64,
 }
 
@@ -40,7 +44,7 @@ impl LogFile {
     pub(crate) fn create(blobs: &Blobs, fence: Fence) -> io::Result<LogFile> {
         let path = blobs.folder("logs")?.join(format!("{fence}.log"));
         let file = File::create(&path).map_err(about("create the log", &path))?;
-        Ok(LogFile { path, file, end: 0 })
+        Ok(LogFile { path, file: Some(file), end: 0 })
     }
 
     /// Bytes taken so far.
@@ -49,19 +53,21 @@ impl LogFile {
     }
 
     /// Takes the part of `data` that is new.
-    ///
-    /// # Errors
-    /// The file cannot be written; the log's end stays where it was.
-    pub(crate) fn append(&mut self, offset: u64, data: &Bytes) -> io::Result<Appended> {
+    pub(crate) fn append(&mut self, offset: u64, data: &Bytes) -> Appended {
         let known = self.end.checked_sub(offset).and_then(|known| usize::try_from(known).ok());
         let Some(known) = known.filter(|known| *known < data.len()) else {
-            return Ok(Appended::Nothing);
+            return Appended::Nothing;
         };
         let new = data.slice(known..);
-        self.file.write_all(&new).map_err(about("write the log", &self.path))?;
+        if let Some(file) = &mut self.file
+            && let Err(error) = file.write_all(&new)
+        {
+            tracing::error!(path = %self.path.display(), %error, "a log cannot be written; the rest of it is lost");
+            self.file = None;
+        }
         let offset = self.end;
         self.end += new.len() as u64;
-        Ok(Appended::New { offset, data: new })
+        Appended::New { offset, data: new }
     }
 }
 
@@ -78,7 +84,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let mut log = LogFile::create(&Blobs::new(dir.path().into()), Fence(7)).unwrap();
         let mut append = |offset, data: &'static [u8]| {
-            let took = log.append(offset, &Bytes::from_static(data)).unwrap();
+            let took = log.append(offset, &Bytes::from_static(data));
             (took, log.end())
         };
         assert_eq!(append(0, b"abc"), (new(0, b"abc"), 3));
@@ -87,5 +93,14 @@ mod tests {
         assert_eq!(append(6, b"gap"), (Appended::Nothing, 5));
         assert_eq!(append(u64::MAX, b"far"), (Appended::Nothing, 5));
         assert_eq!(std::fs::read(dir.path().join("logs/7.log")).unwrap(), b"abcde");
+    }
+
+    #[test]
+    fn log_that_cannot_be_written_is_counted_on_so_that_its_job_can_end() {
+        let full = File::options().write(true).open("/dev/full").unwrap();
+        let mut log = LogFile { path: "/dev/full".into(), file: Some(full), end: 0 };
+        assert_eq!(log.append(0, &Bytes::from_static(b"abc")), new(0, b"abc"));
+        assert_eq!(log.append(3, &Bytes::from_static(b"de")), new(3, b"de"));
+        assert_eq!(log.end(), 5);
     }
 }

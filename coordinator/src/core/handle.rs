@@ -2,10 +2,11 @@
 
 use std::path::PathBuf;
 
-use fleet_model::{Fence, JobId, Outcome, PipelineId};
+use fleet_model::{AgentName, Fence, JobId, Outcome, PipelineId};
 use fleet_proto::v1;
 use fleet_queue::{CancelMode, Rejected};
 use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
 
 use crate::blob::Stored;
 use crate::fleet::Outbox;
@@ -25,9 +26,11 @@ pub(crate) enum Command {
     Connected {
         hello: v1::Hello,
         outbox: Outbox,
-        reply: oneshot::Sender<u64>,
+        end: CancellationToken,
+        reply: oneshot::Sender<Result<u64, Rejected>>,
     },
     Agent {
+        agent: AgentName,
         session: u64,
         input: AgentInput,
     },
@@ -100,14 +103,22 @@ impl Handle {
             .map_err(HandleError::Rejected)
     }
 
-    /// The number of the session, or none when the owner has gone.
-    pub(crate) async fn connected(&self, hello: v1::Hello, outbox: Outbox) -> Option<u64> {
-        self.ask(|reply| Command::Connected { hello, outbox, reply }).await
+    /// The number of the session. `end` is cancelled when its stream is to end.
+    pub(crate) async fn connected(
+        &self,
+        hello: v1::Hello,
+        outbox: Outbox,
+        end: CancellationToken,
+    ) -> Result<u64, HandleError> {
+        self.ask(|reply| Command::Connected { hello, outbox, end, reply })
+            .await
+            .ok_or(HandleError::Gone)?
+            .map_err(HandleError::Rejected)
     }
 
-    pub(crate) async fn agent(&self, session: u64, input: AgentInput) {
+    pub(crate) async fn agent(&self, agent: AgentName, session: u64, input: AgentInput) {
         // With the owner gone there is no state left to change.
-        let _ = self.commands.send(Command::Agent { session, input }).await;
+        let _ = self.commands.send(Command::Agent { agent, session, input }).await;
     }
 
     /// None when the lease is not held any more.

@@ -11,7 +11,7 @@ use tracing::error;
 
 use super::{Core, Upload};
 use crate::blob::{LogFile, Stored};
-use crate::fleet::LeaseLog;
+use crate::fleet::{LeaseLog, LogWriter};
 use crate::pipeline::{Attempt, job_spec};
 
 /// A lease the queue decided on.
@@ -29,6 +29,7 @@ pub(super) struct Lease {
     /// Of the job in its plan.
     index: usize,
     job: JobId,
+    agent: AgentName,
     /// Whose archives it may read.
     dependencies: Vec<JobId>,
     uploads: u32,
@@ -43,7 +44,7 @@ impl Core {
             Ok(()) => Vec::new(),
             Err(why) => {
                 error!(%job, %fence, why, "a job could not be handed out");
-                self.note_end(fence, why);
+                self.note_end(&agent, fence, why);
                 self.leases.remove(&fence);
                 let outcome = Outcome::Failed {
                     reason: FailureReason::RUNNER_SYSTEM_FAILURE,
@@ -60,12 +61,13 @@ impl Core {
     fn hand_out(&mut self, wanted: Wanted) -> Result<(), String> {
         let Wanted { agent, job, attempt, fence, timeout } = wanted;
         let pipeline = self
-            .pipelines
-            .values_mut()
-            .find(|pipeline| pipeline.index_of(job).is_some())
+            .queue
+            .lease(fence)
+            .and_then(|lease| self.pipelines.get_mut(&lease.pipeline))
             .ok_or("its pipeline is gone")?;
         let index = pipeline.index_of(job).ok_or("its pipeline is gone")?;
         let record = &mut pipeline.jobs[index];
+        record.attempt = attempt;
         record.agent = Some(agent.clone());
         record.message = None;
         record.artifacts.clear();
@@ -73,6 +75,7 @@ impl Core {
             pipeline: pipeline.id,
             index,
             job,
+            agent: agent.clone(),
             dependencies: Vec::new(),
             uploads: 0,
         };
@@ -94,19 +97,34 @@ impl Core {
         self.leases.insert(fence, lease);
         let spec = spec.map_err(|error| error.to_string())?;
         let file = LogFile::create(&self.blobs, fence).map_err(|error| error.to_string())?;
-        self.logs.insert(fence, LeaseLog { file, job, attempt, watch });
+        let writer = LogWriter { agent: agent.clone(), job, attempt };
+        self.logs.insert(fence, LeaseLog::new(file, writer, watch));
         self.send(&agent, Out::Lease(v1::Lease { fence: fence.0, job: Some((&spec).into()) }));
         Ok(())
     }
 
     /// Keeps what an agent says of the end of an attempt, for the event that
     /// its result leads to.
-    pub(super) fn note_end(&mut self, fence: Fence, message: String) {
+    pub(super) fn note_end(&mut self, agent: &AgentName, fence: Fence, message: String) {
         if let Some(lease) = self.leases.get(&fence)
+            && lease.agent == *agent
             && let Some(pipeline) = self.pipelines.get_mut(&lease.pipeline)
         {
             pipeline.jobs[lease.index].message = Some(message).filter(|text| !text.is_empty());
         }
+    }
+
+    /// Lets go of the leases that the queue has given up: nothing that comes with
+    /// their fences counts any more.
+    pub(super) fn drop_ended_leases(&mut self) {
+        let Core { leases, queue, logs, .. } = self;
+        leases.retain(|fence, _| {
+            let held = queue.lease(*fence).is_some();
+            if !held {
+                logs.close(*fence);
+            }
+            held
+        });
     }
 
     pub(super) fn begin_upload(&mut self, fence: Fence) -> Option<Upload> {

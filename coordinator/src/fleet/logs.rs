@@ -2,11 +2,10 @@
 //! through the coordinator's one owner of state.
 
 use std::collections::BTreeMap;
-use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
-use fleet_model::{Fence, JobId};
+use fleet_model::{AgentName, Fence, JobId};
 
 use crate::blob::{Appended, LogFile};
 use crate::watch;
@@ -14,58 +13,75 @@ use crate::watch;
 /// All of them, by fence.
 #[derive(Clone, Default)]
 pub(crate) struct LeaseLogs {
-    open: Arc<Mutex<BTreeMap<Fence, Arc<tokio::sync::Mutex<LeaseLog>>>>>,
+    open: Arc<Mutex<BTreeMap<Fence, Arc<LeaseLog>>>>,
 }
 
 /// One lease's log.
 pub(crate) struct LeaseLog {
-    pub(crate) file: LogFile,
+    file: Mutex<LogFile>,
+    writer: LogWriter,
+    watch: Arc<watch::Sender>,
+}
+
+/// Who writes a log.
+pub(crate) struct LogWriter {
+    pub(crate) agent: AgentName,
     pub(crate) job: JobId,
     pub(crate) attempt: u32,
-    pub(crate) watch: Arc<watch::Sender>,
+}
+
+impl LeaseLog {
+    /// A log of `writer` alone, told to `watch`.
+    pub(crate) fn new(file: LogFile, writer: LogWriter, watch: Arc<watch::Sender>) -> LeaseLog {
+        LeaseLog { file: Mutex::new(file), writer, watch }
+    }
 }
 
 impl LeaseLogs {
     /// Takes the log of a new lease in.
     pub(crate) fn insert(&self, fence: Fence, log: LeaseLog) {
-        self.open().insert(fence, Arc::new(tokio::sync::Mutex::new(log)));
+        whole(&self.open).insert(fence, Arc::new(log));
     }
 
     /// Ends it: nothing is written to it any more.
     pub(crate) fn close(&self, fence: Fence) {
-        self.open().remove(&fence);
+        whole(&self.open).remove(&fence);
     }
 
     /// Writes what is new of `data` and tells watchers; returns the log's end,
-    /// or none if there is no such lease.
+    /// or none if `agent` has no such lease. Waits while a watcher is far behind.
     ///
-    /// # Errors
-    /// It cannot be stored; the end stays where it was.
+    /// Dropping the future leaves `data` taken or not, and the watchers told of
+    /// what was.
     pub(crate) async fn append(
         &self,
+        agent: &AgentName,
         fence: Fence,
         offset: u64,
         data: &Bytes,
-    ) -> io::Result<Option<u64>> {
-        let Some(log) = self.open().get(&fence).cloned() else { return Ok(None) };
-        let mut log = log.lock().await;
-        if let Appended::New { offset, data } = log.file.append(offset, data)? {
-            log.watch.log(log.job, log.attempt, offset, data).await;
+    ) -> Option<u64> {
+        self.of(agent, fence)?.watch.room().await;
+        // Meanwhile it may have been closed.
+        let log = self.of(agent, fence)?;
+        let mut file = whole(&log.file);
+        if let Appended::New { offset, data } = file.append(offset, data) {
+            log.watch.log(log.writer.job, log.writer.attempt, offset, data);
         }
-        Ok(Some(log.file.end()))
+        Some(file.end())
     }
 
-    /// Bytes taken so far; none if there is no such lease.
-    pub(crate) async fn end(&self, fence: Fence) -> Option<u64> {
-        let log = self.open().get(&fence).cloned()?;
-        let end = log.lock().await.file.end();
-        Some(end)
+    /// Bytes taken so far; none if `agent` has no such lease.
+    pub(crate) fn end(&self, agent: &AgentName, fence: Fence) -> Option<u64> {
+        Some(whole(&self.of(agent, fence)?.file).end())
     }
 
-    /// The map is never left half-changed, so a panic elsewhere does not matter.
-    fn open(
-        &self,
-    ) -> std::sync::MutexGuard<'_, BTreeMap<Fence, Arc<tokio::sync::Mutex<LeaseLog>>>> {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    fn of(&self, agent: &AgentName, fence: Fence) -> Option<Arc<LeaseLog>> {
+        whole(&self.open).get(&fence).filter(|log| log.writer.agent == *agent).cloned()
     }
+}
+
+/// What these locks guard is never left half-changed, so a panic elsewhere does
+/// not matter.
+fn whole<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -89,8 +89,10 @@ impl AgentService for Service {
                 .map_err(|error| not_stored(&error))?
                 .map_err(|error| Status::invalid_argument(error.to_string()))?;
         }
-        let size = stored.size;
+        let (size, path) = (stored.size, stored.path.clone());
         if !self.core.stored(fence, stored).await {
+            // Nobody will ever ask for it; left behind, it only takes room.
+            let _ = tokio::fs::remove_file(path).await;
             return Err(stale(fence));
         }
         Ok(Response::new(v1::UploadArtifactResponse { size }))

@@ -2,16 +2,17 @@
 
 use std::time::Duration;
 
-use fleet_model::{Fence, Outcome};
+use fleet_model::{AgentName, Fence, Outcome};
 use fleet_proto::v1;
 use fleet_proto::v1::agent_message::Message as In;
 use fleet_proto::v1::coordinator_message::Message as Out;
 use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 use tonic::{Status, Streaming};
 use tracing::{info, warn};
 
 use super::LeaseLogs;
-use crate::core::{AgentInput, Handle};
+use crate::core::{AgentInput, Handle, HandleError};
 
 /// An agent that opened a stream has this long to say who it is.
 const HELLO_DEADLINE: Duration = Duration::from_secs(10);
@@ -30,28 +31,39 @@ pub(super) async fn serve(
 ) {
     let hello = match hello(&mut inbox).await {
         Ok(hello) => hello,
-        Err(status) => return refuse(&outbox, status).await,
+        Err(status) => return refuse(&outbox, status),
     };
-    let agent = hello.agent.clone();
-    let Some(session) = core.connected(hello, outbox.clone()).await else {
-        return refuse(&outbox, Status::unavailable("the coordinator is going away")).await;
+    let agent = AgentName(hello.agent.clone());
+    let end = CancellationToken::new();
+    let number = match core.connected(hello, outbox.clone(), end.clone()).await {
+        Ok(number) => number,
+        Err(HandleError::Rejected(rejected)) => {
+            return refuse(&outbox, Status::failed_precondition(rejected.to_string()));
+        }
+        Err(HandleError::Gone) => {
+            return refuse(&outbox, Status::unavailable("the coordinator is going away"));
+        }
     };
     info!(%agent, "agent connected");
-    let session = Session { number: session, outbox, core, logs };
-    let ended = session.run(&mut inbox).await;
-    session.core.agent(session.number, AgentInput::Disconnected).await;
+    let session = Session { agent, number, outbox, core, logs };
+    let ended = tokio::select! {
+        ended = session.run(&mut inbox) => ended,
+        // What was read and not yet done is sent again over the next stream.
+        () = end.cancelled() => Err(Status::aborted("the coordinator ended the stream")),
+    };
+    session.tell(AgentInput::Disconnected).await;
     match ended {
-        Ok(()) => info!(%agent, "agent closed its stream"),
+        Ok(()) => info!(agent = %session.agent, "agent closed its stream"),
         Err(status) => {
-            warn!(%agent, %status, "agent's stream ended");
-            refuse(&session.outbox, status).await;
+            warn!(agent = %session.agent, %status, "agent's stream ended");
+            refuse(&session.outbox, status);
         }
     }
 }
 
-/// The peer may be gone already; then nobody is left to tell.
-async fn refuse(outbox: &Outbox, status: Status) {
-    let _ = outbox.send(Err(status)).await;
+/// The peer may be gone already, or not read; then nobody is left to tell.
+fn refuse(outbox: &Outbox, status: Status) {
+    let _ = outbox.try_send(Err(status));
 }
 
 async fn hello(inbox: &mut Streaming<v1::AgentMessage>) -> Result<v1::Hello, Status> {
@@ -74,6 +86,7 @@ async fn hello(inbox: &mut Streaming<v1::AgentMessage>) -> Result<v1::Hello, Sta
 }
 
 struct Session {
+    agent: AgentName,
     number: u64,
     outbox: Outbox,
     core: Handle,
@@ -84,12 +97,11 @@ impl Session {
     async fn run(&self, inbox: &mut Streaming<v1::AgentMessage>) -> Result<(), Status> {
         while let Some(message) = inbox.message().await? {
             match message.message {
-                Some(In::Heartbeat(_)) => self.core.agent(self.number, AgentInput::Heartbeat).await,
-                Some(In::Log(append)) => self.log(append).await?,
+                Some(In::Heartbeat(_)) => self.tell(AgentInput::Heartbeat).await,
+                Some(In::Log(append)) => self.log(append).await,
                 Some(In::Result(result)) => self.result(result).await?,
                 Some(In::Released(released)) => {
-                    let fence = Fence(released.fence);
-                    self.core.agent(self.number, AgentInput::Released(fence)).await;
+                    self.tell(AgentInput::Released(Fence(released.fence))).await;
                 }
                 Some(In::Hello(_)) => {
                     return Err(Status::invalid_argument("a stream has one hello"));
@@ -100,30 +112,29 @@ impl Session {
         Ok(())
     }
 
-    async fn log(&self, append: v1::LogAppend) -> Result<(), Status> {
+    async fn tell(&self, input: AgentInput) {
+        self.core.agent(self.agent.clone(), self.number, input).await;
+    }
+
+    async fn log(&self, append: v1::LogAppend) {
         let fence = Fence(append.fence);
-        let answer = match self.logs.append(fence, append.offset, &append.data).await {
-            Ok(Some(offset)) => Out::LogAck(v1::LogAck { fence: fence.0, offset }),
-            Ok(None) => Out::Stop(v1::Stop {
+        let answer = match self.logs.append(&self.agent, fence, append.offset, &append.data).await {
+            Some(offset) => Out::LogAck(v1::LogAck { fence: fence.0, offset }),
+            None => Out::Stop(v1::Stop {
                 fence: fence.0,
                 reason: v1::StopReason::Stale.into(),
             }),
-            Err(error) => {
-                warn!(%fence, %error, "a log cannot be stored");
-                return Err(Status::unavailable("the log cannot be stored now"));
-            }
         };
         // Acknowledgements are cumulative: where the agent does not read, one is
         // left out, and waiting for it could stop both sides.
         let _ = self.outbox.try_send(Ok(v1::CoordinatorMessage { message: Some(answer) }));
-        Ok(())
     }
 
     async fn result(&self, result: v1::JobResult) -> Result<(), Status> {
         let fence = Fence(result.fence);
         let outcome = Outcome::try_from(&result)
             .map_err(|error| Status::invalid_argument(format!("result of lease {fence}: {error}")))?;
-        if let Some(end) = self.logs.end(fence).await
+        if let Some(end) = self.logs.end(&self.agent, fence)
             && end < result.log_size
         {
             // Taken up again from what is acknowledged, with the next stream.
@@ -132,8 +143,7 @@ impl Session {
                 result.log_size
             )));
         }
-        let input = AgentInput::Finished { fence, outcome, message: result.message };
-        self.core.agent(self.number, input).await;
+        self.tell(AgentInput::Finished { fence, outcome, message: result.message }).await;
         Ok(())
     }
 }

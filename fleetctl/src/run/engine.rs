@@ -5,6 +5,7 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use anyhow::Context as _;
 use fleet_agent::{Settings as AgentSettings, Shell};
 use fleet_coordinator::{
     CancelMode, Coordinator, Created, Event, QueueConfig, Request, Settings as CoordinatorSettings,
@@ -62,7 +63,7 @@ pub(super) struct Ended {
 
 /// Runs a pipeline to its end. When it returns, nothing of it is left running.
 ///
-/// The first SIGINT or SIGTERM cancels the jobs as a person would, the second
+/// The first SIGINT, SIGTERM or SIGHUP cancels the jobs as a person would, the second
 /// stops them at once.
 ///
 /// # Errors
@@ -78,7 +79,7 @@ pub(super) async fn run(setup: Setup, mut tell: impl FnMut(Told)) -> anyhow::Res
     });
     let stop = CancellationToken::new();
     let channel = connect(&coordinator, stop.clone()).await?;
-    let agent = tokio::spawn(fleet_agent::run(
+    let mut agent = tokio::spawn(fleet_agent::run(
         agent_settings(&setup),
         channel,
         stop.clone(),
@@ -111,6 +112,11 @@ pub(super) async fn run(setup: Setup, mut tell: impl FnMut(Told)) -> anyhow::Res
                 tell(Told::Interrupted(mode));
                 // Refused only when all jobs have just ended; the watch says so.
                 let _ = coordinator.cancel_pipeline(id, mode).await;
+            }
+            // Nobody would run the jobs: it ends by itself only where it cannot work.
+            failed = &mut agent => {
+                failed.context("run the agent")??;
+                anyhow::bail!("the agent ended before the pipeline");
             }
             _ = tick.tick(), if setup.tick.is_some() => tell(Told::Tick),
         }
@@ -184,10 +190,12 @@ async fn connect(coordinator: &Coordinator, stop: CancellationToken) -> anyhow::
     Ok(channel)
 }
 
-/// SIGINT and SIGTERM, counted.
+/// SIGINT, SIGTERM and SIGHUP, counted.
 struct Interrupts {
     interrupt: Signal,
     terminate: Signal,
+    /// The terminal went away; none where that is to be survived (`nohup`).
+    hang_up: Option<Signal>,
     seen: u32,
 }
 
@@ -196,15 +204,27 @@ impl Interrupts {
         Ok(Interrupts {
             interrupt: signal(SignalKind::interrupt())?,
             terminate: signal(SignalKind::terminate())?,
+            hang_up: if ignores_hang_up() {
+                None
+            } else {
+                Some(signal(SignalKind::hangup())?)
+            },
             seen: 0,
         })
     }
 
     /// How hard the next signal wants the jobs stopped.
     async fn next(&mut self) -> CancelMode {
+        let hang_up = async {
+            match &mut self.hang_up {
+                Some(signal) => signal.recv().await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
             _ = self.interrupt.recv() => {}
             _ = self.terminate.recv() => {}
+            _ = hang_up => {}
         }
         self.seen += 1;
         if self.seen == 1 {
@@ -213,4 +233,13 @@ impl Interrupts {
             CancelMode::Forced
         }
     }
+}
+
+/// Whether whoever started this process had it ignore SIGHUP.
+fn ignores_hang_up() -> bool {
+    const SIGHUP: u64 = 1;
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let ignored = ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    ignored.is_some_and(|mask| mask & (1 << (SIGHUP - 1)) != 0)
 }

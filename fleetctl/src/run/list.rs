@@ -6,6 +6,7 @@ use fleet_language::Compiled;
 use fleet_model::{Plan, Scheduling};
 use serde_json::{Value, json};
 
+use super::clean;
 use super::select::Selection;
 use crate::cli::TextOrJson;
 use crate::graph::{names, outline};
@@ -37,7 +38,7 @@ fn text(plan: &Plan, left_out: &[(String, String)]) -> String {
         text.push_str("left out\n");
         for (name, why) in left_out {
             // Writing to a string cannot fail.
-            let _ = writeln!(text, "  {name}  {why}");
+            let _ = writeln!(text, "  {}  {}", clean(name), clean(why));
         }
     }
     text

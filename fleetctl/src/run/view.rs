@@ -19,6 +19,7 @@ use std::time::{Duration, Instant};
 use fleet_coordinator::Event;
 use fleet_model::{JobId, JobState, Plan, Timestamp};
 
+pub(crate) use self::ansi::clean;
 use self::render::Canvas;
 pub(crate) use self::render::duration;
 use self::screen::Screen;

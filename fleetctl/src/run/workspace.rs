@@ -34,6 +34,11 @@ pub(crate) struct Workspace {
 impl Workspace {
     /// Makes the folders of a new run, and removes those of old ones.
     pub(crate) fn create(project: &Project) -> anyhow::Result<Workspace> {
+        Workspace::create_in(project, cache_dir(&project.root))
+    }
+
+    /// The same with the builds under `cache`, or in the project where there is none.
+    fn create_in(project: &Project, cache: Option<PathBuf>) -> anyhow::Result<Workspace> {
         let runs = project.fleet_dir().join("runs");
         fs::create_dir_all(&runs).with_context(|| format!("make {}", runs.display()))?;
         let old = numbers(&runs);
@@ -52,13 +57,25 @@ impl Workspace {
         for number in old.iter().rev().skip(KEPT_RUNS - 1) {
             remove_unused(&runs.join(number.to_string()));
         }
-        let (builds_dir, builds_lock) = builds_dir(project)?;
+        let (builds_dir, builds_lock) = builds_dir(project, cache)?;
         Ok(Workspace {
             number,
             run_dir,
             builds_dir,
             _locks: [lock, builds_lock],
         })
+    }
+}
+
+impl Drop for Workspace {
+    /// A run that never began (`--list`, an invalid file) does not count as one:
+    /// it would push the logs of real ones out.
+    fn drop(&mut self) {
+        const LOCK_ALONE: usize = 1;
+        if fs::read_dir(&self.run_dir).is_ok_and(|entries| entries.count() == LOCK_ALONE) {
+            // What stays is removed with the old runs.
+            let _ = fs::remove_dir_all(&self.run_dir);
+        }
     }
 }
 
@@ -89,8 +106,8 @@ pub(crate) fn last_failed(project: &Project) -> Option<Vec<String>> {
 }
 
 /// The first builds folder of the project that no other run uses.
-fn builds_dir(project: &Project) -> anyhow::Result<(PathBuf, File)> {
-    let base = cache_dir(&project.root).unwrap_or_else(|| project.fleet_dir().join("builds"));
+fn builds_dir(project: &Project, cache: Option<PathBuf>) -> anyhow::Result<(PathBuf, File)> {
+    let base = cache.unwrap_or_else(|| project.fleet_dir().join("builds"));
     for number in 0_u32.. {
         let dir = base.join(number.to_string());
         fs::create_dir_all(&dir).with_context(|| format!("make {}", dir.display()))?;
@@ -171,26 +188,41 @@ mod tests {
     fn runs_at_the_same_time_have_their_own_folders() {
         let (_root, project) = project();
         let (first, second) = (
-            Workspace::create(&project).unwrap(),
-            Workspace::create(&project).unwrap(),
+            Workspace::create_in(&project, None).unwrap(),
+            Workspace::create_in(&project, None).unwrap(),
         );
         assert_ne!(first.run_dir, second.run_dir);
         assert_ne!(first.builds_dir, second.builds_dir);
         let builds = first.builds_dir.clone();
         drop(first);
-        assert_eq!(Workspace::create(&project).unwrap().builds_dir, builds);
+        assert_eq!(
+            Workspace::create_in(&project, None).unwrap().builds_dir,
+            builds
+        );
     }
 
     #[test]
     fn old_runs_go_but_not_one_that_goes_on() {
         let (_root, project) = project();
-        let long = Workspace::create(&project).unwrap();
+        let run = || {
+            let run = Workspace::create_in(&project, None).unwrap();
+            fs::create_dir(run.run_dir.join("logs")).unwrap();
+            run
+        };
+        let long = run();
         for _ in 0..KEPT_RUNS + 5 {
-            drop(Workspace::create(&project).unwrap());
+            drop(run());
         }
         let left = numbers(&project.fleet_dir().join("runs"));
         assert_eq!(left.len(), KEPT_RUNS + 1);
         assert_eq!(left.first(), Some(&long.number));
+    }
+
+    #[test]
+    fn run_that_never_began_leaves_nothing() {
+        let (_root, project) = project();
+        drop(Workspace::create_in(&project, None).unwrap());
+        assert!(numbers(&project.fleet_dir().join("runs")).is_empty());
     }
 
     #[test]

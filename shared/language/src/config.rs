@@ -170,8 +170,13 @@ fn jobs(
         cx.problem("no-jobs", &place, "config", problem, span).help =
             Some("add a job: a name, and below it `script:`".to_owned());
     }
-    let mut written = Vec::with_capacity(entries.len());
+    let mut written: Vec<WrittenJob> = Vec::with_capacity(entries.len());
+    let mut bytes = 0_usize;
     for entry in entries {
+        // `multiply` refuses them; until then each would hold its copy of `default`.
+        if bytes > multiply::MAX_BYTES {
+            break;
+        }
         if is_hidden(&entry.key) {
             if is_blank(&entry.value) {
                 let name = check::shown(&entry.key);
@@ -186,7 +191,10 @@ fn jobs(
             }
         } else if is_build(entry) {
             warn_about_section(cx, entry);
-            written.extend(job::job(cx, &place, entry, around));
+            if let Some(job) = job::job(cx, &place, entry, around) {
+                bytes = bytes.saturating_add(job.weight);
+                written.push(job);
+            }
         } else if is_job(entry) {
             bridge(cx, &place, entry);
         }

@@ -15,7 +15,7 @@ mod rules;
 mod seed;
 mod workflow;
 
-use fleet_model::{AutoCancel, Plan};
+use fleet_model::{AutoCancel, Plan, Variable};
 
 use crate::config::{Config, Job};
 use crate::{Context, Diagnostic, Files, Span};
@@ -30,6 +30,10 @@ pub const EMPTY: &str = "pipeline-empty";
 
 /// One more is refused.
 const MAX_JOBS: usize = 5000;
+
+/// The global variables, once for each job that inherits them, at most; every
+/// job of a plan has its own copy.
+const MAX_GLOBAL_BYTES: usize = 32 << 20;
 
 /// What an event makes of a configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -86,6 +90,7 @@ fn attempt(
     left_out: &mut Vec<LeftOut>,
 ) -> Result<Plan, Vec<Diagnostic>> {
     let pipeline = workflow::decide(config, event).map_err(|filtered| vec![filtered])?;
+    check_globals(config, &pipeline).map_err(|error| vec![error])?;
     let included = select(config, &pipeline, event, left_out)?;
 
     let mut stages: Vec<String> = Vec::new();
@@ -125,6 +130,30 @@ fn attempt(
     } else {
         Err(diagnostics)
     }
+}
+
+/// Whether the global variables are few enough for that many jobs.
+fn check_globals(config: &Config, pipeline: &Pipeline) -> Result<(), Diagnostic> {
+    let mut bytes = 0_usize;
+    for job in &config.jobs {
+        let inherited = pipeline
+            .global
+            .iter()
+            .filter(|variable| job.inherit_variables.admits(&variable.key))
+            .map(|variable| size_of::<Variable>() + variable.key.len() + variable.value.len());
+        bytes = bytes.saturating_add(inherited.sum());
+        if bytes > MAX_GLOBAL_BYTES {
+            let message = format!(
+                "the global variables of all jobs together are larger than {} MiB",
+                MAX_GLOBAL_BYTES >> 20
+            );
+            return Err(
+                Diagnostic::error("variables-too-large", message, Some(job.span))
+                    .help("a job takes only those it needs with `inherit: variables`"),
+            );
+        }
+    }
+    Ok(())
 }
 
 /// The jobs that are in, in order of stage, then of the file.

@@ -89,6 +89,11 @@ fn turns_direction(char: char) -> bool {
     matches!(char, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
+/// A name from the user's file: one line, nothing that steers a terminal.
+pub(crate) fn clean(text: &str) -> String {
+    strip(&sanitize(text.replace('\n', " ").as_bytes()))
+}
+
 /// Sanitized text without its colours.
 pub(super) fn strip(text: &str) -> String {
     pieces(text)

@@ -5,7 +5,7 @@ use std::time::Duration;
 use fleet_coordinator::CancelMode;
 use fleet_model::{JobState, Timestamp};
 
-use super::ansi::{plain_width, strip, truncate, width, wrap};
+use super::ansi::{clean, plain_width, strip, truncate, width, wrap};
 use super::state::{Job, State};
 
 /// A job's name takes at most this share of a line before its log.
@@ -65,6 +65,7 @@ enum Detail {
 fn stages(state: &State, canvas: Canvas, detail: Detail, now: Timestamp) -> Vec<String> {
     let mut lines = Vec::new();
     for (index, name) in state.stages.iter().enumerate() {
+        let name = &clean(name);
         let jobs: Vec<&Job> = state.jobs.iter().filter(|job| job.stage == index).collect();
         let done = jobs
             .iter()
@@ -134,7 +135,7 @@ fn job_line(state: &State, job: &Job, canvas: Canvas, now: Timestamp) -> String 
     // Longer than the names' column is the exception; then the rest moves.
     let column = column(state, canvas);
     let head_room = canvas.limit().saturating_sub(4);
-    let name = truncate(&job.name, head_room);
+    let name = truncate(&job.shown, head_room);
     let mut used = 4 + plain_width(&name);
     let mut line = format!(
         "  {} {}",
@@ -160,16 +161,10 @@ fn job_line(state: &State, job: &Job, canvas: Canvas, now: Timestamp) -> String 
 
 /// The width of the names' column.
 fn column(state: &State, canvas: Canvas) -> usize {
-    let longest = state
-        .jobs
-        .iter()
-        .map(|job| plain_width(&job.name))
-        .max()
-        .unwrap_or(0);
     let share = canvas
         .columns
         .map_or(MAX_NAME, |columns| columns / NAME_SHARE);
-    longest.min(share).min(MAX_NAME)
+    state.longest_name.min(share).min(MAX_NAME)
 }
 
 /// How a job's state looks.
@@ -303,7 +298,7 @@ pub(super) fn state_line(state: &State, index: usize, canvas: Canvas, now: Times
 fn prefix(state: &State, index: usize, sign: &str, canvas: Canvas) -> String {
     const COLORS: [&str; 6] = ["36", "35", "34", "33", "32", "96"];
     let column = column(state, canvas);
-    let name = state.jobs.get(index).map_or("", |job| job.name.as_str());
+    let name = state.jobs.get(index).map_or("", |job| job.shown.as_str());
     // Where lines may be of any length, names are whole: people search for them.
     let name = if canvas.columns.is_some() {
         truncate(name, column)
@@ -326,7 +321,7 @@ pub(super) fn ending(state: &State, canvas: Canvas, now: Timestamp) -> Vec<Strin
     {
         let why = job.remark().unwrap_or_default();
         lines.push(String::new());
-        let heading = truncate(&format!("{} failed: {why}", job.name), canvas.limit());
+        let heading = truncate(&format!("{} failed: {why}", job.shown), canvas.limit());
         lines.push(canvas.paint("31", &heading));
         if let Some(message) = job.message.as_ref().filter(|message| **message != why) {
             lines.push(truncate(&format!("  {message}"), canvas.limit()));
@@ -366,7 +361,7 @@ pub(super) fn ending(state: &State, canvas: Canvas, now: Timestamp) -> Vec<Strin
 pub(super) fn verdict(state: &State, canvas: Canvas, now: Timestamp) -> String {
     let time = duration(now.since(state.started));
     let names = |jobs: Vec<&Job>| {
-        let names: Vec<&str> = jobs.iter().map(|job| job.name.as_str()).collect();
+        let names: Vec<&str> = jobs.iter().map(|job| job.shown.as_str()).collect();
         names.join(", ")
     };
     let total = jobs_in_words(state.jobs.len());
@@ -407,7 +402,7 @@ pub(super) fn verdict(state: &State, canvas: Canvas, now: Timestamp) -> String {
                 .filter(|job| job.state == JobState::Manual)
                 .collect();
             let base = format!("waits for a person after {time}");
-            let name = waiting.first().map_or("", |job| job.name.as_str());
+            let name = waiting.first().map_or("", |job| job.shown.as_str());
             let next = format!("fleetctl run {}", shell_word(name));
             (
                 "33",

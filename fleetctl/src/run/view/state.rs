@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use fleet_coordinator::{CancelMode, Event, JobEvent};
 use fleet_model::{AgentName, FailureReason, JobId, JobState, Plan, Timestamp};
 
+use super::ansi::{clean, plain_width};
 use super::log::{Line, Reader};
 
 /// Lines of a failed job that are shown again at the end.
@@ -17,6 +18,8 @@ pub(crate) struct State {
     pub(super) stages: Vec<String>,
     /// The jobs, in the order of the plan.
     pub(super) jobs: Vec<Job>,
+    /// Columns of the longest job's name: every line asks for it.
+    pub(super) longest_name: usize,
     /// The pipeline's state.
     pub(super) status: JobState,
     /// When the first event came.
@@ -29,7 +32,10 @@ pub(crate) struct State {
 /// A job, as far as it was told.
 #[derive(Clone, Debug)]
 pub(super) struct Job {
+    /// As it is in the plan.
     pub(super) name: String,
+    /// The name as people see it.
+    pub(super) shown: String,
     /// Index into [`State::stages`].
     pub(super) stage: usize,
     pub(super) state: JobState,
@@ -66,29 +72,39 @@ pub(super) enum Change {
 impl State {
     /// A run of `plan` of which nothing was told yet.
     pub(crate) fn new(plan: &Plan, now: Timestamp) -> State {
-        let jobs = plan.jobs.iter().map(|job| Job {
-            name: clean(&job.name),
-            stage: job.stage,
-            state: JobState::Created,
-            attempt: 0,
-            started: None,
-            ended: None,
-            agent: None,
-            reason: None,
-            exit_code: None,
-            allowed_failure: false,
-            message: None,
-            script_tail: VecDeque::new(),
-            agent_tail: VecDeque::new(),
-            delay: match job.when {
-                fleet_model::When::Delayed(delay) => Some(delay),
-                _ => None,
-            },
-            reader: Reader::default(),
-        });
+        let jobs: Vec<Job> = plan
+            .jobs
+            .iter()
+            .map(|job| Job {
+                name: job.name.clone(),
+                shown: clean(&job.name),
+                stage: job.stage,
+                state: JobState::Created,
+                attempt: 0,
+                started: None,
+                ended: None,
+                agent: None,
+                reason: None,
+                exit_code: None,
+                allowed_failure: false,
+                message: None,
+                script_tail: VecDeque::new(),
+                agent_tail: VecDeque::new(),
+                delay: match job.when {
+                    fleet_model::When::Delayed(delay) => Some(delay),
+                    _ => None,
+                },
+                reader: Reader::default(),
+            })
+            .collect();
         State {
-            stages: plan.stages.iter().map(|stage| clean(stage)).collect(),
-            jobs: jobs.collect(),
+            stages: plan.stages.clone(),
+            longest_name: jobs
+                .iter()
+                .map(|job| plain_width(&job.shown))
+                .max()
+                .unwrap_or(0),
+            jobs,
             status: JobState::Created,
             started: now,
             interrupted: None,
@@ -250,9 +266,4 @@ impl Job {
             .map(|line| Change::Line(index, line))
             .collect()
     }
-}
-
-/// Names come from the user's file: one line, nothing that steers a terminal.
-fn clean(text: &str) -> String {
-    super::ansi::strip(&super::ansi::sanitize(text.replace('\n', " ").as_bytes()))
 }

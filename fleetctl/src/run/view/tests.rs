@@ -537,3 +537,20 @@ fn interruption_is_answered_in_the_tree() {
         "canceling, Ctrl-C again stops at once; 2 of 5 done, 1 running, 1 failed, 5.6s"
     );
 }
+
+#[test]
+fn names_steer_no_terminal_but_stay_what_they_are_for_programs() {
+    let plan = plan(&[("te\u{1b}[2Jst", "a\tb\u{1b}[31m")]);
+    let mut state = State::new(&plan, Timestamp(0));
+    state.created(&[JobId(1)]);
+    state.apply(Timestamp(0), &failed(1, 1, false));
+    assert_eq!(state.failed_names(), ["a\tb\u{1b}[31m"]);
+    let canvas = Canvas {
+        columns: Some(40),
+        color: false,
+    };
+    let mut lines = render::tree(&state, canvas, usize::MAX, Timestamp(0));
+    lines.extend(render::ending(&state, canvas, Timestamp(0)));
+    assert!(lines.iter().any(|line| line.contains("a       b")));
+    assert!(!lines.concat().contains(['\t', '\u{1b}']), "{lines:?}");
+}

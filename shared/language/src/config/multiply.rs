@@ -24,7 +24,7 @@ const MAX_JOBS: usize = 5000;
 const MAX_EDGES: usize = 500_000;
 
 /// Text of all jobs together, in bytes, at most.
-const MAX_BYTES: usize = 64 << 20;
+pub(super) const MAX_BYTES: usize = 64 << 20;
 
 /// Bytes of a need's name once its blocks are replaced, at most.
 const MAX_FILLED: usize = 4096;

@@ -6,7 +6,7 @@ use super::event::{Event, Scope};
 use super::workflow::Pipeline;
 use super::{LeftOut, cache, policy, rules};
 use crate::Diagnostic;
-use crate::config::{self, InheritVariables, Job, Need, Rule, RuleWhen};
+use crate::config::{self, Job, Need, Rule, RuleWhen};
 use crate::variables::predefined::{self, JobFacts};
 use crate::variables::{self, Unknown, slug};
 
@@ -187,11 +187,7 @@ fn job_variables(
     event: &Event<'_>,
 ) -> (Vec<Variable>, Option<Place>) {
     let mut yaml = variables::inherit(&pipeline.global, &job.variables, |name| {
-        match &job.inherit_variables {
-            InheritVariables::All => true,
-            InheritVariables::Only(names) => names.iter().any(|one| one == name),
-            InheritVariables::Nothing => false,
-        }
+        job.inherit_variables.admits(name)
     });
     if let Some(rule) = rule {
         yaml = variables::merge(&yaml, &rule.variables);

@@ -124,6 +124,15 @@ fn long_scripts_in_many_instances_are_bounded() {
 }
 
 #[test]
+fn long_defaults_of_many_jobs_are_bounded() {
+    let mut yaml = format!("default: {{before_script: ['{}']}}\n", "x".repeat(200_000));
+    for job in 0..4000 {
+        writeln!(yaml, "j{job}: {{script: x}}").unwrap();
+    }
+    assert_eq!(errors(&yaml), ["the jobs together hold more than 64 MiB"]);
+}
+
+#[test]
 fn an_include_of_itself_ends_at_the_limit() {
     let files = BTreeMap::from([("a.yml".to_owned(), "include: [a.yml, a.yml]\n".to_owned())]);
     let (compiled, _) = check(("x.yml", "include: a.yml\n"), None, &Repository(files));

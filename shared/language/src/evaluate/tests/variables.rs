@@ -341,3 +341,22 @@ fn a_lease_adds_ids_and_tokens_and_dotenv_stands_under_settings() {
         assert_eq!(token.masked, token.value == "t0ken", "{}", token.key);
     }
 }
+
+#[test]
+fn many_global_variables_of_many_jobs_are_bounded() {
+    let mut config = config(
+        &["test"],
+        (0..100)
+            .map(|index| job(&format!("j{index}"), "test"))
+            .collect(),
+    );
+    config.variables = vec![variable("V", &"x".repeat(400_000))];
+    assert_eq!(
+        refusal(&evaluate(&config, &push())),
+        "the global variables of all jobs together are larger than 32 MiB"
+    );
+    for job in &mut config.jobs[1..] {
+        job.inherit_variables = InheritVariables::Nothing;
+    }
+    assert_eq!(names(&evaluate(&config, &push())).len(), 100);
+}
