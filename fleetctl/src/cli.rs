@@ -190,7 +190,7 @@ pub(crate) struct Lint {
     #[arg(long)]
     pub(crate) strict: bool,
     /// The project's folder [default: the nearest with the pipeline file, or the repository's top]
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", conflicts_with = "files")]
     pub(crate) dir: Option<PathBuf>,
     /// How to print
     #[arg(short, long, value_enum, default_value_t)]

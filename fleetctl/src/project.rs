@@ -2,7 +2,8 @@
 //! compiled for.
 
 use std::env;
-use std::fs;
+use std::fs::{self, File};
+use std::io::{self, Read as _};
 use std::path::{Component, Path, PathBuf};
 use std::process::{Child, Stdio};
 
@@ -18,6 +19,8 @@ use crate::snapshot::Snapshot;
 use crate::variables;
 
 const CONFIG: &str = ".gitlab-ci.yml";
+/// Bytes that are read of a file of the configuration, at most.
+const MAX_FILE: u64 = 32 << 20;
 const NO_COMMIT: &str = "0000000000000000000000000000000000000000";
 /// No server stands behind a local run; calls to it end at this machine.
 const SERVER_URL: &str = "http://localhost";
@@ -75,7 +78,7 @@ impl Project {
                 self.root.display()
             )));
         }
-        let bytes = fs::read(&self.config)
+        let bytes = read_start(&self.config)
             .map_err(|error| Failure::usage(format!("read {}: {error}", self.config.display())))?;
         String::from_utf8(bytes).map_err(|error| {
             let valid = error.utf8_error().valid_up_to();
@@ -179,6 +182,13 @@ impl Project {
             format!("local/{}", path_part(&name))
         })
     }
+}
+
+/// Reads a file, or more of it than the compiler takes: that one says so.
+fn read_start(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(path)?.take(MAX_FILE).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 fn existing(path: &Path) -> Result<PathBuf, Failure> {
@@ -399,7 +409,7 @@ impl Files for WorkingTree<'_> {
         let file = fs::canonicalize(self.root.join(relative)).ok()?;
         let is_inside = file.starts_with(fs::canonicalize(self.root).ok()?);
         (is_inside && file.is_file())
-            .then(|| fs::read(file).ok())
+            .then(|| read_start(&file).ok())
             .flatten()
     }
 

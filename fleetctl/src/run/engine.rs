@@ -243,3 +243,45 @@ fn ignores_hang_up() -> bool {
     let ignored = ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
     ignored.is_some_and(|mask| mask & (1 << (SIGHUP - 1)) != 0)
 }
+
+#[cfg(test)]
+mod tests {
+    use fleet_model::{AutoCancel, Plan, ProjectId, Source};
+
+    use super::*;
+    use crate::run::select::tests::job;
+
+    #[tokio::test]
+    async fn agent_that_cannot_work_ends_the_run() {
+        let dir = tempfile::tempdir().unwrap();
+        // Its state folder cannot be made.
+        std::fs::write(dir.path().join("agent"), "").unwrap();
+        let setup = Setup {
+            request: Request {
+                project: ProjectId(1),
+                project_path: "local/x".to_owned(),
+                protected: false,
+                plan: Plan {
+                    name: None,
+                    stages: vec!["test".to_owned()],
+                    jobs: vec![job("a".to_owned(), 0)],
+                    auto_cancel: AutoCancel::default(),
+                },
+                source: Source::Folder {
+                    path: dir.path().display().to_string(),
+                },
+            },
+            pipeline: PipelineId(1),
+            slots: 1,
+            builds_dir: dir.path().join("builds"),
+            run_dir: dir.path().to_owned(),
+            shell: Shell {
+                program: PathBuf::from("/bin/sh"),
+                login: false,
+            },
+            tick: None,
+        };
+        let error = run(setup, |_| {}).await.unwrap_err();
+        assert!(format!("{error:#}").contains("use the state folder"));
+    }
+}

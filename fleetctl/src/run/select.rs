@@ -269,7 +269,7 @@ fn unknown<'a>(what: &str, name: &str, names: impl Iterator<Item = &'a str>) -> 
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::time::Duration;
 
     use fleet_model::{AllowFailure, AutoCancel, Environment, EnvironmentAction, Retry};
@@ -322,7 +322,7 @@ mod tests {
         plan
     }
 
-    fn job(name: String, stage: usize) -> PlannedJob {
+    pub(in crate::run) fn job(name: String, stage: usize) -> PlannedJob {
         PlannedJob {
             name,
             stage,

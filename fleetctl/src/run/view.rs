@@ -16,7 +16,7 @@ mod tests;
 use std::io::Write;
 use std::time::{Duration, Instant};
 
-use fleet_coordinator::Event;
+use fleet_coordinator::{CancelMode, Event};
 use fleet_model::{JobId, JobState, Plan, Timestamp};
 
 pub(crate) use self::ansi::clean;
@@ -114,6 +114,10 @@ impl<W: Write> View<W> {
                 }
                 self.ids = created.jobs;
             }
+            // Who interrupts twice waits for the prompt; the log's file has the rest.
+            Told::Event(Event::Log { .. })
+                if self.wish.form == Form::Text
+                    && self.state.interrupted == Some(CancelMode::Forced) => {}
             Told::Event(event) => self.event(now, &event),
             Told::Interrupted(mode) => {
                 self.state.interrupted = Some(mode);

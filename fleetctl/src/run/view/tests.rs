@@ -554,3 +554,19 @@ fn names_steer_no_terminal_but_stay_what_they_are_for_programs() {
     assert!(lines.iter().any(|line| line.contains("a       b")));
     assert!(!lines.concat().contains(['\t', '\u{1b}']), "{lines:?}");
 }
+
+#[test]
+fn logs_end_with_the_second_interrupt() {
+    let plan = plan(&[("test", "a")]);
+    let output = Output::default();
+    let mut view = View::new(&plan, TEXT, Terminal::fixed(None, false), output.clone());
+    view.told(Told::Created(Created {
+        pipeline: PipelineId(7),
+        jobs: vec![JobId(1)],
+    }));
+    view.told(Told::Interrupted(CancelMode::Graceful));
+    view.told(Told::Event(log(1, "cleaning\n")));
+    view.told(Told::Interrupted(CancelMode::Forced));
+    view.told(Told::Event(log(1, "flood\n")));
+    assert!(output.text().contains("cleaning") && !output.text().contains("flood"));
+}
