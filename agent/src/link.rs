@@ -60,13 +60,13 @@ pub async fn run(
         answered: Instant::now(),
         orphan_deadline: ORPHAN_DEADLINE,
     };
-    loop {
-        let ended = session::run(channel.clone(), &mut held, &mut contact, &stop).await;
-        if stop.is_cancelled() {
-            held.abort_all();
-            held.wait_all().await;
-            return Ok(());
-        }
+    while !stop.is_cancelled() {
+        let opened = Instant::now();
+        let ended = tokio::select! {
+            ended = session::run(channel.clone(), &mut held, &mut contact) => ended,
+            // All that a session says is said again by the next; here is none.
+            () = stop.cancelled() => break,
+        };
         match ended {
             Ok(()) => {
                 info!("the coordinator closed the stream");
@@ -74,8 +74,14 @@ pub async fn run(
             }
             Err(status) => warn!(%status, "the stream to the coordinator broke"),
         }
-        wait_to_reconnect(&mut held, &contact, backoff.next(), &stop).await;
+        if contact.answered.saturating_duration_since(opened) > backoff::LAST {
+            backoff.reset();
+        }
+        wait_to_reconnect(&held, &contact, backoff.next(), &stop).await;
     }
+    held.abort_all();
+    held.wait_all().await;
+    Ok(())
 }
 
 /// When the coordinator last answered, and how long jobs may go on without it.
@@ -87,20 +93,28 @@ pub(crate) struct Contact {
 /// Waits, and meanwhile stops the jobs once nobody has vouched for their leases
 /// for as long as the orphan deadline.
 async fn wait_to_reconnect(
-    held: &mut Held,
+    held: &Held,
     contact: &Contact,
     wait: Duration,
     stop: &CancellationToken,
 ) {
+    let until = Instant::now() + wait;
     let orphaned = contact
         .orphan_deadline
         .saturating_sub(contact.answered.elapsed());
     tokio::select! {
-        () = tokio::time::sleep(wait) => {}
-        () = stop.cancelled() => {}
+        () = tokio::time::sleep(wait) => return,
+        () = stop.cancelled() => return,
         () = tokio::time::sleep(orphaned), if !held.is_empty() && orphaned < wait => {
             warn!("no answer within the orphan deadline: all jobs are stopped");
             held.abort_all();
         }
     }
+    tokio::select! {
+        () = tokio::time::sleep_until(until.into()) => {}
+        () = stop.cancelled() => {}
+    }
 }
+
+#[cfg(test)]
+mod tests;

@@ -84,7 +84,10 @@ impl Core {
             };
             let late = since.elapsed().saturating_sub(wait);
             if late > self.settings.queue.heartbeat_interval {
-                warn!(?late, "the coordinator stood still; that time does not count");
+                warn!(
+                    ?late,
+                    "the coordinator stood still; that time does not count"
+                );
                 self.clock.leave_out(late);
             }
             match command {
@@ -101,7 +104,9 @@ impl Core {
     fn until_wakeup(&self) -> Duration {
         let now = self.clock.now();
         // A day is as good as for ever: nothing is missed by looking once more.
-        self.queue.next_wakeup().map_or(Duration::from_secs(86_400), |at| at.since(now))
+        self.queue
+            .next_wakeup()
+            .map_or(Duration::from_secs(86_400), |at| at.since(now))
     }
 
     fn take(&mut self, command: Command) {
@@ -109,17 +114,34 @@ impl Core {
             Command::Create { request, reply } => {
                 let _ = reply.send(self.create(*request));
             }
-            Command::Cancel { pipeline, mode, reply } => {
+            Command::Cancel {
+                pipeline,
+                mode,
+                reply,
+            } => {
                 let _ = reply.send(self.step(Input::CancelPipeline { pipeline, mode }));
             }
-            Command::Connected { hello, outbox, end, reply } => {
+            Command::Connected {
+                hello,
+                outbox,
+                end,
+                reply,
+            } => {
                 let _ = reply.send(self.connected(hello, outbox, end));
             }
-            Command::Agent { agent, session, input } => self.agent(agent, session, input),
+            Command::Agent {
+                agent,
+                session,
+                input,
+            } => self.agent(agent, session, input),
             Command::BeginUpload { fence, reply } => {
                 let _ = reply.send(self.begin_upload(fence));
             }
-            Command::Stored { fence, stored, reply } => {
+            Command::Stored {
+                fence,
+                stored,
+                reply,
+            } => {
                 let _ = reply.send(self.stored(fence, stored));
             }
             Command::Archive { fence, job, reply } => {
@@ -177,16 +199,38 @@ impl Core {
 
     fn carry_out(&mut self, effect: Effect, inputs: &mut VecDeque<Input>) {
         match effect {
-            Effect::Lease { agent, job, attempt, fence, timeout } => {
-                let wanted = lease::Wanted { agent, job, attempt, fence, timeout };
+            Effect::Lease {
+                agent,
+                job,
+                attempt,
+                fence,
+                timeout,
+            } => {
+                let wanted = lease::Wanted {
+                    agent,
+                    job,
+                    attempt,
+                    fence,
+                    timeout,
+                };
                 inputs.extend(self.lease(wanted));
             }
             Effect::Keep { agent, fence } => {
                 warn!(%agent, %fence, "a kept lease outside a welcome was left aside");
             }
-            Effect::Stop { agent, fence, reason } => {
+            Effect::Stop {
+                agent,
+                fence,
+                reason,
+            } => {
                 let reason = stop_reason(reason).into();
-                self.send(&agent, Out::Stop(v1::Stop { fence: fence.0, reason }));
+                self.send(
+                    &agent,
+                    Out::Stop(v1::Stop {
+                        fence: fence.0,
+                        reason,
+                    }),
+                );
             }
             Effect::ResultTaken { agent, fence } => {
                 self.send(&agent, Out::ResultAck(v1::ResultAck { fence: fence.0 }));
@@ -213,7 +257,11 @@ impl Core {
                     });
                 }
             }
-            Effect::PipelineChanged { pipeline, status, warnings: _ } => {
+            Effect::PipelineChanged {
+                pipeline,
+                status,
+                warnings: _,
+            } => {
                 if let Some(pipeline) = self.pipelines.get(&pipeline) {
                     pipeline.tell_status(status);
                 }
@@ -241,13 +289,19 @@ impl Core {
         let effects = self.queue.step(self.clock.now(), input)?;
         let session = self.next_session;
         self.next_session += 1;
-        let stream = AgentStream { session, outbox, end, tags: hello.tags };
+        let stream = AgentStream {
+            session,
+            outbox,
+            end,
+            tags: hello.tags,
+        };
         if let Some(superseded) = self.agents.insert(agent.clone(), stream) {
             superseded.end.cancel();
         }
         self.drop_ended_leases();
-        let (keep, rest): (Vec<Effect>, Vec<Effect>) =
-            effects.into_iter().partition(|effect| matches!(effect, Effect::Keep { .. }));
+        let (keep, rest): (Vec<Effect>, Vec<Effect>) = effects
+            .into_iter()
+            .partition(|effect| matches!(effect, Effect::Keep { .. }));
         let keep = keep
             .into_iter()
             .filter_map(|effect| match effect {
@@ -278,17 +332,31 @@ impl Core {
 
     /// What an agent says; of a stream that a newer one superseded, nothing counts.
     fn agent(&mut self, agent: AgentName, session: u64, input: AgentInput) {
-        if self.agents.get(&agent).is_none_or(|stream| stream.session != session) {
+        if self
+            .agents
+            .get(&agent)
+            .is_none_or(|stream| stream.session != session)
+        {
             return;
         }
         match input {
             AgentInput::Heartbeat => {
-                self.feed(Input::Heartbeat { agent: agent.clone() });
+                self.feed(Input::Heartbeat {
+                    agent: agent.clone(),
+                });
                 self.send(&agent, Out::HeartbeatAck(v1::HeartbeatAck {}));
             }
-            AgentInput::Finished { fence, outcome, message } => {
+            AgentInput::Finished {
+                fence,
+                outcome,
+                message,
+            } => {
                 self.note_end(&agent, fence, message);
-                self.feed(Input::JobFinished { agent, fence, outcome });
+                self.feed(Input::JobFinished {
+                    agent,
+                    fence,
+                    outcome,
+                });
             }
             AgentInput::Released(fence) => {
                 self.feed(Input::Released { agent, fence });
@@ -304,8 +372,13 @@ impl Core {
     /// Puts a message into an agent's outbox. An agent that does not read is
     /// disconnected: at its next connect it is told what it has to know.
     fn send(&self, agent: &AgentName, message: Out) {
-        let message = v1::CoordinatorMessage { message: Some(message) };
-        let Some(stream) = self.agents.get(agent).filter(|stream| !stream.end.is_cancelled())
+        let message = v1::CoordinatorMessage {
+            message: Some(message),
+        };
+        let Some(stream) = self
+            .agents
+            .get(agent)
+            .filter(|stream| !stream.end.is_cancelled())
         else {
             return;
         };
@@ -336,7 +409,9 @@ struct Clock {
 
 impl Clock {
     fn start() -> Clock {
-        let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let unix = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
         Clock {
             started: Instant::now(),
             unix_ms: u64::try_from(unix.as_millis()).unwrap_or(u64::MAX),
@@ -350,5 +425,54 @@ impl Clock {
 
     fn leave_out(&mut self, pause: Duration) {
         self.left_out += pause;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn agent_that_does_not_read_is_disconnected_and_counts_again_when_it_is_back() {
+        let dir = tempfile::tempdir().unwrap();
+        let settings = Settings {
+            blobs_dir: dir.path().into(),
+            server_url: String::new(),
+            queue: fleet_queue::Config::default(),
+            first_pipeline: PipelineId(1),
+            first_job: JobId(1),
+        };
+        let blobs = Blobs::new(dir.path().into());
+        let (_handle, mut core, _inbox) = Core::new(settings, LeaseLogs::default(), blobs);
+        let agent = AgentName("a".into());
+        let hello = v1::Hello {
+            agent: agent.0.clone(),
+            slots: 1,
+            ..Default::default()
+        };
+        let (outbox, mut unread) = mpsc::channel(2);
+        let end = CancellationToken::new();
+        let session = core.connected(hello.clone(), outbox, end.clone()).unwrap();
+        core.agent(agent.clone(), session, AgentInput::Heartbeat);
+        assert!(!end.is_cancelled());
+        core.agent(agent.clone(), session, AgentInput::Heartbeat);
+        assert!(end.is_cancelled());
+        // It gets nothing more, not even once there is room: it would have a gap.
+        while unread.try_recv().is_ok() {}
+        core.agent(agent.clone(), session, AgentInput::Heartbeat);
+        assert!(unread.try_recv().is_err());
+        core.agent(agent.clone(), session, AgentInput::Disconnected);
+        assert_eq!(
+            core.queue.agent(&agent).unwrap().status,
+            fleet_queue::AgentStatus::Offline
+        );
+        let (outbox, mut inbox) = mpsc::channel(2);
+        core.connected(hello, outbox, CancellationToken::new())
+            .unwrap();
+        assert_eq!(
+            core.queue.agent(&agent).unwrap().status,
+            fleet_queue::AgentStatus::Online
+        );
+        assert!(inbox.try_recv().is_ok());
     }
 }

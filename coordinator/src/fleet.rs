@@ -6,4 +6,5 @@ mod session;
 
 pub(crate) use logs::{LeaseLog, LeaseLogs, LogWriter};
 pub(crate) use service::Service;
+pub use session::MOST_SLOTS;
 pub(crate) use session::Outbox;

@@ -21,6 +21,7 @@ use fleet_proto::v1::agent_service_server::AgentServiceServer;
 pub use fleet_queue::{CancelMode, Config as QueueConfig};
 use tokio_util::task::TaskTracker;
 
+pub use fleet::MOST_SLOTS;
 pub use pipeline::{Created, Request};
 pub use watch::{Event, JobEvent, Watch};
 
@@ -74,17 +75,26 @@ impl Coordinator {
     /// Must be called inside a tokio runtime.
     #[must_use]
     pub fn start(settings: Settings) -> Coordinator {
-        let (logs, blobs) =
-            (fleet::LeaseLogs::default(), blob::Blobs::new(settings.blobs_dir.clone()));
+        let (logs, blobs) = (
+            fleet::LeaseLogs::default(),
+            blob::Blobs::new(settings.blobs_dir.clone()),
+        );
         let (handle, owner, inbox) = core::Core::new(settings, logs.clone(), blobs.clone());
         let tasks = TaskTracker::new();
         tasks.spawn(owner.run(inbox));
-        Coordinator { core: handle, logs, blobs, tasks }
+        Coordinator {
+            core: handle,
+            logs,
+            blobs,
+            tasks,
+        }
     }
 
     /// The service agents connect to.
     #[must_use]
-    pub fn agent_service(&self) -> AgentServiceServer<impl fleet_proto::v1::agent_service_server::AgentService> {
+    pub fn agent_service(
+        &self,
+    ) -> AgentServiceServer<impl fleet_proto::v1::agent_service_server::AgentService> {
         AgentServiceServer::new(fleet::Service::new(
             self.core.clone(),
             self.logs.clone(),
@@ -105,14 +115,23 @@ impl Coordinator {
     ///
     /// # Errors
     /// Nothing of it is left, or there is no such pipeline.
-    pub async fn cancel_pipeline(&self, pipeline: PipelineId, mode: CancelMode) -> Result<(), Error> {
+    pub async fn cancel_pipeline(
+        &self,
+        pipeline: PipelineId,
+        mode: CancelMode,
+    ) -> Result<(), Error> {
         Ok(self.core.cancel(pipeline, mode).await?)
     }
 
     /// Ends the coordinator: returns when no task of it is left. The agents'
     /// streams must have ended.
     pub async fn shut_down(self) {
-        let Coordinator { core, logs: _, blobs: _, tasks } = self;
+        let Coordinator {
+            core,
+            logs: _,
+            blobs: _,
+            tasks,
+        } = self;
         drop(core);
         tasks.close();
         tasks.wait().await;

@@ -76,11 +76,19 @@ impl Pipeline {
                 artifacts: Vec::new(),
             })
             .collect();
-        Pipeline { id, request, jobs, watch: Arc::new(watch) }
+        Pipeline {
+            id,
+            request,
+            jobs,
+            watch: Arc::new(watch),
+        }
     }
 
     pub(crate) fn created(&self) -> Created {
-        Created { pipeline: self.id, jobs: self.jobs.iter().map(|job| job.id).collect() }
+        Created {
+            pipeline: self.id,
+            jobs: self.jobs.iter().map(|job| job.id).collect(),
+        }
     }
 
     /// What the queue has to know of it.
@@ -91,7 +99,12 @@ impl Pipeline {
             project: self.request.project,
             stages: u32::try_from(plan.stages.len()).unwrap_or(u32::MAX),
             on_job_failure: plan.auto_cancel.on_job_failure,
-            jobs: plan.jobs.iter().zip(&self.jobs).map(|(job, record)| self.job_for_queue(job, record.id)).collect(),
+            jobs: plan
+                .jobs
+                .iter()
+                .zip(&self.jobs)
+                .map(|(job, record)| self.job_for_queue(job, record.id))
+                .collect(),
         }
     }
 
@@ -103,7 +116,10 @@ impl Pipeline {
             scheduling: match &job.scheduling {
                 fleet_model::Scheduling::Stage => fleet_queue::Scheduling::Stage,
                 fleet_model::Scheduling::Dag(needs) => fleet_queue::Scheduling::Dag(
-                    needs.iter().filter_map(|need| Some(self.jobs.get(*need)?.id)).collect(),
+                    needs
+                        .iter()
+                        .filter_map(|need| Some(self.jobs.get(*need)?.id))
+                        .collect(),
                 ),
             },
             when: job.when,
@@ -126,7 +142,9 @@ impl Pipeline {
 
     /// Tells the watchers a job's new state.
     pub(crate) fn tell_job(&self, mut event: watch::JobEvent) {
-        if let Some(job) = self.index_of(event.job).and_then(|index| self.jobs.get(index))
+        if let Some(job) = self
+            .index_of(event.job)
+            .and_then(|index| self.jobs.get(index))
             && job.attempt == event.attempt
         {
             event.agent.clone_from(&job.agent);

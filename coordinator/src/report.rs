@@ -6,8 +6,8 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
-use fleet_model::Variable;
 use flate2::read::MultiGzDecoder;
+use fleet_model::Variable;
 
 pub(crate) use dotenv::Error;
 

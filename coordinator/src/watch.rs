@@ -57,7 +57,12 @@ const LOG_LIMIT_BYTES: usize = 4 * 1024 * 1024;
 /// are bounded; who has more waits for [`Sender::room`] before.
 pub(crate) fn channel() -> (Sender, Watch) {
     let shared = Arc::new(Shared::default());
-    (Sender { shared: Arc::clone(&shared) }, Watch { shared })
+    (
+        Sender {
+            shared: Arc::clone(&shared),
+        },
+        Watch { shared },
+    )
 }
 
 #[derive(Default)]
@@ -120,7 +125,12 @@ impl Sender {
                 return;
             }
             unread.log_bytes += data.len();
-            unread.events.push_back(Event::Log { job, attempt, offset, data });
+            unread.events.push_back(Event::Log {
+                job,
+                attempt,
+                offset,
+                data,
+            });
         }
         self.shared.arrived.notify_one();
     }
@@ -169,12 +179,22 @@ impl Drop for Watch {
 /// Joins what the same attempt wrote next, so that a slow reader catches up in
 /// few steps.
 fn merge_log(event: Event, unread: &mut Unread, drained: &Notify) -> Event {
-    let Event::Log { job, attempt, offset, data } = event else {
+    let Event::Log {
+        job,
+        attempt,
+        offset,
+        data,
+    } = event
+    else {
         return event;
     };
     unread.log_bytes -= data.len();
     let mut joined = BytesMut::new();
-    while let Some(Event::Log { job: next_job, attempt: next_attempt, .. }) = unread.events.front()
+    while let Some(Event::Log {
+        job: next_job,
+        attempt: next_attempt,
+        ..
+    }) = unread.events.front()
     {
         if (*next_job, *next_attempt) != (job, attempt) {
             break;
@@ -188,8 +208,17 @@ fn merge_log(event: Event, unread: &mut Unread, drained: &Notify) -> Event {
         }
     }
     drained.notify_waiters();
-    let data = if joined.is_empty() { data } else { joined.freeze() };
-    Event::Log { job, attempt, offset, data }
+    let data = if joined.is_empty() {
+        data
+    } else {
+        joined.freeze()
+    };
+    Event::Log {
+        job,
+        attempt,
+        offset,
+        data,
+    }
 }
 
 #[cfg(test)]
@@ -197,7 +226,12 @@ mod tests {
     use super::*;
 
     fn log(offset: u64, data: &'static [u8]) -> Event {
-        Event::Log { job: JobId(1), attempt: 1, offset, data: Bytes::from_static(data) }
+        Event::Log {
+            job: JobId(1),
+            attempt: 1,
+            offset,
+            data: Bytes::from_static(data),
+        }
     }
 
     #[tokio::test]
@@ -226,7 +260,9 @@ mod tests {
         });
         let mut read = 0;
         while let Some(event) = watch.next().await {
-            let Event::Log { offset, data, .. } = event else { panic!("only logs were sent") };
+            let Event::Log { offset, data, .. } = event else {
+                panic!("only logs were sent")
+            };
             assert_eq!(offset, read);
             read += data.len() as u64;
         }

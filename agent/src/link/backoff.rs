@@ -4,7 +4,8 @@ use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
 
 const FIRST: Duration = Duration::from_secs(1);
-const LAST: Duration = Duration::from_secs(64);
+/// The longest wait.
+pub(super) const LAST: Duration = Duration::from_secs(64);
 
 /// A random point of a window that doubles from 1 s to 64 s.
 ///

@@ -9,8 +9,8 @@ use fleet_proto::v1::coordinator_message::Message as In;
 use fleet_proto::{CHUNK_BYTES, v1};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
+use tokio::time::{Interval, MissedTickBehavior};
 use tokio_stream::wrappers::ReceiverStream;
-use tokio_util::sync::CancellationToken;
 use tonic::Status;
 use tonic::transport::Channel;
 use tracing::{error, info, warn};
@@ -23,34 +23,39 @@ use crate::job::Control;
 const OUTBOX: usize = 64;
 /// Until the coordinator's welcome says otherwise.
 const HEARTBEAT: Duration = Duration::from_secs(10);
+/// How long opening a stream may take.
+const OPENED_WITHIN: Duration = Duration::from_secs(30);
+/// Heartbeats without an answer after which the stream counts as broken.
+const UNANSWERED: u32 = 3;
 /// A lease carries whole scripts and variables.
 const LEASE_LIMIT_BYTES: usize = 64 * 1024 * 1024;
 
-/// Opens a stream and serves it until it ends or `stop` is cancelled.
+/// Opens a stream and serves it until it ends.
+///
+/// Dropping the future is as if the stream had broken.
 pub(super) async fn run(
     channel: Channel,
     held: &mut Held,
     contact: &mut Contact,
-    stop: &CancellationToken,
 ) -> Result<(), Status> {
     let (outbox, body) = mpsc::channel(OUTBOX);
     send(&outbox, Out::Hello(held.hello())).await?;
     let mut client = AgentServiceClient::new(channel).max_decoding_message_size(LEASE_LIMIT_BYTES);
-    let mut inbox = client
-        .session(ReceiverStream::new(body))
-        .await?
+    let opening = tokio::time::timeout(OPENED_WITHIN, client.session(ReceiverStream::new(body)));
+    let mut inbox = opening
+        .await
+        .map_err(|_| Status::deadline_exceeded("the coordinator does not take the stream"))??
         .into_inner();
     let mut session = Session {
         held,
         contact,
+        unanswered: 0,
         outbox,
         pumps: JoinSet::new(),
     };
-    let mut heartbeat = tokio::time::interval(HEARTBEAT);
-    heartbeat.tick().await;
+    let mut heartbeat = heartbeats(HEARTBEAT);
     loop {
         tokio::select! {
-            () = stop.cancelled() => return Ok(()),
             // `message` keeps what it has read so far, so losing the race loses nothing.
             message = inbox.message() => match message? {
                 Some(v1::CoordinatorMessage { message: Some(In::Welcome(welcome)) }) => {
@@ -65,15 +70,29 @@ pub(super) async fn run(
                 None => return Ok(()),
             },
             _ = heartbeat.tick() => {
+                if session.unanswered >= UNANSWERED {
+                    return Err(Status::unavailable("heartbeats are not answered"));
+                }
+                session.unanswered += 1;
                 send(&session.outbox, Out::Heartbeat(v1::Heartbeat {})).await?;
             }
         }
     }
 }
 
+fn heartbeats(every: Duration) -> Interval {
+    let mut heartbeat = tokio::time::interval_at(tokio::time::Instant::now() + every, every);
+    // What was missed is not made up for: one tells as much as many.
+    heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    heartbeat
+}
+
 struct Session<'a> {
     held: &'a mut Held,
     contact: &'a mut Contact,
+    /// Heartbeats since the last answer. Counted, not timed: an agent that stood
+    /// still itself has nobody else to blame.
+    unanswered: u32,
     outbox: mpsc::Sender<v1::AgentMessage>,
     /// One for each lease; they end with the session.
     pumps: JoinSet<()>,
@@ -81,8 +100,8 @@ struct Session<'a> {
 
 impl Session<'_> {
     /// Keeps what the coordinator keeps, stops the rest, sends what it lacks.
-    fn welcome(&mut self, welcome: &v1::Welcome) -> tokio::time::Interval {
-        self.contact.answered = Instant::now();
+    fn welcome(&mut self, welcome: &v1::Welcome) -> Interval {
+        self.answered();
         self.contact.orphan_deadline = Duration::from_millis(welcome.orphan_deadline_ms.into());
         let keep: Vec<u64> = welcome.keep.iter().map(|lease| lease.fence).collect();
         let (kept, stale): (Vec<Fence>, Vec<Fence>) = self
@@ -98,13 +117,18 @@ impl Session<'_> {
                 .spawn(pump(fence, Sent::from(lease), self.outbox.clone()));
         }
         let every = Duration::from_millis(u64::from(welcome.heartbeat_interval_ms).max(100));
-        tokio::time::interval_at(tokio::time::Instant::now() + every, every)
+        heartbeats(every)
+    }
+
+    fn answered(&mut self) {
+        self.contact.answered = Instant::now();
+        self.unanswered = 0;
     }
 
     async fn take(&mut self, message: In) -> Result<(), Status> {
         match message {
             In::Welcome(_) => {}
-            In::HeartbeatAck(_) => self.contact.answered = Instant::now(),
+            In::HeartbeatAck(_) => self.answered(),
             In::Lease(lease) => self.lease(lease).await?,
             In::LogAck(ack) => {
                 if let Some(lease) = self.held.get_mut(Fence(ack.fence)) {
@@ -118,6 +142,8 @@ impl Session<'_> {
     }
 
     async fn lease(&mut self, lease: v1::Lease) -> Result<(), Status> {
+        // Those that have sent all leave their handles here until the next one.
+        while self.pumps.try_join_next().is_some() {}
         let fence = Fence(lease.fence);
         let spec = fleet_proto::convert::required(lease.job, "job").and_then(JobSpec::try_from);
         let refused = match spec {
@@ -205,12 +231,12 @@ async fn pump(fence: Fence, mut sent: Sent, outbox: mpsc::Sender<v1::AgentMessag
         }
     }
     let finished = held::finished(sent.finished).await;
-    let log = sent.spool.extent();
     let result = v1::JobResult {
         fence: fence.0,
         message: finished.message,
-        log_size: log.size,
-        log_crc32: log.crc32,
+        // What can be sent: more would never be whole, and its job never over.
+        log_size: sent.offset,
+        log_crc32: sent.spool.extent().crc32,
         ..Default::default()
     };
     // A closed outbox is the session's end; the result goes out with the next.

@@ -45,8 +45,15 @@ impl Incoming {
         let folder = blobs.folder("artifacts")?;
         let target = folder.join(format!("{fence}-{number}"));
         let partial = target.with_extension("part");
-        let file = File::create(&partial).await.map_err(about("create", &partial))?;
-        Ok(Incoming { file, partial, target, size: 0 })
+        let file = File::create(&partial)
+            .await
+            .map_err(about("create", &partial))?;
+        Ok(Incoming {
+            file,
+            partial,
+            target,
+            size: 0,
+        })
     }
 
     /// Writes the next piece.
@@ -55,7 +62,10 @@ impl Incoming {
     /// The file cannot be written.
     pub(crate) async fn write(&mut self, data: &[u8]) -> io::Result<()> {
         self.size += data.len() as u64;
-        self.file.write_all(data).await.map_err(about("write", &self.partial))
+        self.file
+            .write_all(data)
+            .await
+            .map_err(about("write", &self.partial))
     }
 
     /// Puts it in its place; it counts only from now on.
@@ -68,12 +78,22 @@ impl Incoming {
         kind: String,
         filename: String,
     ) -> io::Result<Stored> {
-        self.file.flush().await.map_err(about("write", &self.partial))?;
+        self.file
+            .flush()
+            .await
+            .map_err(about("write", &self.partial))?;
         tokio::fs::rename(&self.partial, &self.target)
             .await
             .map_err(about("rename", &self.partial))?;
         let path = std::mem::take(&mut self.target);
-        Ok(Stored { job, kind, filename, size: self.size, path, variables: Vec::new() })
+        Ok(Stored {
+            job,
+            kind,
+            filename,
+            size: self.size,
+            path,
+            variables: Vec::new(),
+        })
     }
 }
 

@@ -44,7 +44,11 @@ impl LogFile {
     pub(crate) fn create(blobs: &Blobs, fence: Fence) -> io::Result<LogFile> {
         let path = blobs.folder("logs")?.join(format!("{fence}.log"));
         let file = File::create(&path).map_err(about("create the log", &path))?;
-        Ok(LogFile { path, file: Some(file), end: 0 })
+        Ok(LogFile {
+            path,
+            file: Some(file),
+            end: 0,
+        })
     }
 
     /// Bytes taken so far.
@@ -54,7 +58,10 @@ impl LogFile {
 
     /// Takes the part of `data` that is new.
     pub(crate) fn append(&mut self, offset: u64, data: &Bytes) -> Appended {
-        let known = self.end.checked_sub(offset).and_then(|known| usize::try_from(known).ok());
+        let known = self
+            .end
+            .checked_sub(offset)
+            .and_then(|known| usize::try_from(known).ok());
         let Some(known) = known.filter(|known| *known < data.len()) else {
             return Appended::Nothing;
         };
@@ -76,7 +83,10 @@ mod tests {
     use super::*;
 
     fn new(offset: u64, data: &'static [u8]) -> Appended {
-        Appended::New { offset, data: Bytes::from_static(data) }
+        Appended::New {
+            offset,
+            data: Bytes::from_static(data),
+        }
     }
 
     #[test]
@@ -92,13 +102,20 @@ mod tests {
         assert_eq!(append(1, b"bcde"), (new(3, b"de"), 5));
         assert_eq!(append(6, b"gap"), (Appended::Nothing, 5));
         assert_eq!(append(u64::MAX, b"far"), (Appended::Nothing, 5));
-        assert_eq!(std::fs::read(dir.path().join("logs/7.log")).unwrap(), b"abcde");
+        assert_eq!(
+            std::fs::read(dir.path().join("logs/7.log")).unwrap(),
+            b"abcde"
+        );
     }
 
     #[test]
     fn log_that_cannot_be_written_is_counted_on_so_that_its_job_can_end() {
         let full = File::options().write(true).open("/dev/full").unwrap();
-        let mut log = LogFile { path: "/dev/full".into(), file: Some(full), end: 0 };
+        let mut log = LogFile {
+            path: "/dev/full".into(),
+            file: Some(full),
+            end: 0,
+        };
         assert_eq!(log.append(0, &Bytes::from_static(b"abc")), new(0, b"abc"));
         assert_eq!(log.append(3, &Bytes::from_static(b"de")), new(3, b"de"));
         assert_eq!(log.end(), 5);

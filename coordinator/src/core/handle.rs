@@ -53,7 +53,11 @@ pub(crate) enum Command {
 /// What an agent's stream says.
 pub(crate) enum AgentInput {
     Heartbeat,
-    Finished { fence: Fence, outcome: Outcome, message: String },
+    Finished {
+        fence: Fence,
+        outcome: Outcome,
+        message: String,
+    },
     Released(Fence),
     Disconnected,
 }
@@ -97,10 +101,14 @@ impl Handle {
         pipeline: PipelineId,
         mode: CancelMode,
     ) -> Result<(), HandleError> {
-        self.ask(|reply| Command::Cancel { pipeline, mode, reply })
-            .await
-            .ok_or(HandleError::Gone)?
-            .map_err(HandleError::Rejected)
+        self.ask(|reply| Command::Cancel {
+            pipeline,
+            mode,
+            reply,
+        })
+        .await
+        .ok_or(HandleError::Gone)?
+        .map_err(HandleError::Rejected)
     }
 
     /// The number of the session. `end` is cancelled when its stream is to end.
@@ -110,30 +118,52 @@ impl Handle {
         outbox: Outbox,
         end: CancellationToken,
     ) -> Result<u64, HandleError> {
-        self.ask(|reply| Command::Connected { hello, outbox, end, reply })
-            .await
-            .ok_or(HandleError::Gone)?
-            .map_err(HandleError::Rejected)
+        self.ask(|reply| Command::Connected {
+            hello,
+            outbox,
+            end,
+            reply,
+        })
+        .await
+        .ok_or(HandleError::Gone)?
+        .map_err(HandleError::Rejected)
     }
 
     pub(crate) async fn agent(&self, agent: AgentName, session: u64, input: AgentInput) {
         // With the owner gone there is no state left to change.
-        let _ = self.commands.send(Command::Agent { agent, session, input }).await;
+        let _ = self
+            .commands
+            .send(Command::Agent {
+                agent,
+                session,
+                input,
+            })
+            .await;
     }
 
     /// None when the lease is not held any more.
     pub(crate) async fn begin_upload(&self, fence: Fence) -> Option<Upload> {
-        self.ask(|reply| Command::BeginUpload { fence, reply }).await.flatten()
+        self.ask(|reply| Command::BeginUpload { fence, reply })
+            .await
+            .flatten()
     }
 
     /// False when the lease is not held any more.
     pub(crate) async fn stored(&self, fence: Fence, stored: Stored) -> bool {
-        self.ask(|reply| Command::Stored { fence, stored, reply }).await.unwrap_or(false)
+        self.ask(|reply| Command::Stored {
+            fence,
+            stored,
+            reply,
+        })
+        .await
+        .unwrap_or(false)
     }
 
     /// Where the archive of a job lies that this lease may read.
     pub(crate) async fn archive(&self, fence: Fence, job: JobId) -> Option<PathBuf> {
-        self.ask(|reply| Command::Archive { fence, job, reply }).await.flatten()
+        self.ask(|reply| Command::Archive { fence, job, reply })
+            .await
+            .flatten()
     }
 
     async fn ask<T>(&self, command: impl FnOnce(oneshot::Sender<T>) -> Command) -> Option<T> {

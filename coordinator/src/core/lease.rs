@@ -38,7 +38,9 @@ pub(super) struct Lease {
 impl Core {
     /// Hands a job out; returns what the queue must be told if that fails.
     pub(super) fn lease(&mut self, wanted: Wanted) -> Vec<Input> {
-        let Wanted { agent, job, fence, .. } = &wanted;
+        let Wanted {
+            agent, job, fence, ..
+        } = &wanted;
         let (agent, job, fence) = (agent.clone(), *job, *fence);
         match self.hand_out(wanted) {
             Ok(()) => Vec::new(),
@@ -51,7 +53,11 @@ impl Core {
                     exit_code: 0,
                 };
                 vec![
-                    Input::JobFinished { agent: agent.clone(), fence, outcome },
+                    Input::JobFinished {
+                        agent: agent.clone(),
+                        fence,
+                        outcome,
+                    },
                     Input::Released { agent, fence },
                 ]
             }
@@ -59,7 +65,13 @@ impl Core {
     }
 
     fn hand_out(&mut self, wanted: Wanted) -> Result<(), String> {
-        let Wanted { agent, job, attempt, fence, timeout } = wanted;
+        let Wanted {
+            agent,
+            job,
+            attempt,
+            fence,
+            timeout,
+        } = wanted;
         let pipeline = self
             .queue
             .lease(fence)
@@ -83,23 +95,39 @@ impl Core {
             number: attempt,
             token: token()?,
             timeout,
-            started_at: jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
+            started_at: jiff::Timestamp::now()
+                .strftime("%Y-%m-%dT%H:%M:%SZ")
+                .to_string(),
             server_url: &self.settings.server_url,
             agent: &agent.0,
             agent_tags: self.agents.get(&agent).map_or(&[], |stream| &stream.tags),
         };
         let spec = job_spec(pipeline, index, attempt_facts);
         lease.dependencies = match &spec {
-            Ok(spec) => spec.dependencies.iter().map(|dependency| dependency.job).collect(),
+            Ok(spec) => spec
+                .dependencies
+                .iter()
+                .map(|dependency| dependency.job)
+                .collect(),
             Err(_) => Vec::new(),
         };
         let watch = std::sync::Arc::clone(&pipeline.watch);
         self.leases.insert(fence, lease);
         let spec = spec.map_err(|error| error.to_string())?;
         let file = LogFile::create(&self.blobs, fence).map_err(|error| error.to_string())?;
-        let writer = LogWriter { agent: agent.clone(), job, attempt };
+        let writer = LogWriter {
+            agent: agent.clone(),
+            job,
+            attempt,
+        };
         self.logs.insert(fence, LeaseLog::new(file, writer, watch));
-        self.send(&agent, Out::Lease(v1::Lease { fence: fence.0, job: Some((&spec).into()) }));
+        self.send(
+            &agent,
+            Out::Lease(v1::Lease {
+                fence: fence.0,
+                job: Some((&spec).into()),
+            }),
+        );
         Ok(())
     }
 
@@ -117,7 +145,12 @@ impl Core {
     /// Lets go of the leases that the queue has given up: nothing that comes with
     /// their fences counts any more.
     pub(super) fn drop_ended_leases(&mut self) {
-        let Core { leases, queue, logs, .. } = self;
+        let Core {
+            leases,
+            queue,
+            logs,
+            ..
+        } = self;
         leases.retain(|fence, _| {
             let held = queue.lease(*fence).is_some();
             if !held {
@@ -130,12 +163,19 @@ impl Core {
     pub(super) fn begin_upload(&mut self, fence: Fence) -> Option<Upload> {
         let lease = self.leases.get_mut(&fence)?;
         lease.uploads += 1;
-        Some(Upload { job: lease.job, number: lease.uploads })
+        Some(Upload {
+            job: lease.job,
+            number: lease.uploads,
+        })
     }
 
     pub(super) fn stored(&mut self, fence: Fence, stored: Stored) -> bool {
-        let Some(lease) = self.leases.get(&fence) else { return false };
-        let Some(pipeline) = self.pipelines.get_mut(&lease.pipeline) else { return false };
+        let Some(lease) = self.leases.get(&fence) else {
+            return false;
+        };
+        let Some(pipeline) = self.pipelines.get_mut(&lease.pipeline) else {
+            return false;
+        };
         pipeline.jobs[lease.index].artifacts.push(stored);
         true
     }
@@ -147,7 +187,10 @@ impl Core {
         }
         let pipeline = self.pipelines.get(&lease.pipeline)?;
         let record = pipeline.jobs.get(pipeline.index_of(job)?)?;
-        let archive = record.artifacts.iter().find(|stored| stored.kind == "archive")?;
+        let archive = record
+            .artifacts
+            .iter()
+            .find(|stored| stored.kind == "archive")?;
         Some(archive.path.clone())
     }
 }

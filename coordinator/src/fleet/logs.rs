@@ -33,7 +33,11 @@ pub(crate) struct LogWriter {
 impl LeaseLog {
     /// A log of `writer` alone, told to `watch`.
     pub(crate) fn new(file: LogFile, writer: LogWriter, watch: Arc<watch::Sender>) -> LeaseLog {
-        LeaseLog { file: Mutex::new(file), writer, watch }
+        LeaseLog {
+            file: Mutex::new(file),
+            writer,
+            watch,
+        }
     }
 }
 
@@ -65,7 +69,8 @@ impl LeaseLogs {
         let log = self.of(agent, fence)?;
         let mut file = whole(&log.file);
         if let Appended::New { offset, data } = file.append(offset, data) {
-            log.watch.log(log.writer.job, log.writer.attempt, offset, data);
+            log.watch
+                .log(log.writer.job, log.writer.attempt, offset, data);
         }
         Some(file.end())
     }
@@ -76,7 +81,10 @@ impl LeaseLogs {
     }
 
     fn of(&self, agent: &AgentName, fence: Fence) -> Option<Arc<LeaseLog>> {
-        whole(&self.open).get(&fence).filter(|log| log.writer.agent == *agent).cloned()
+        whole(&self.open)
+            .get(&fence)
+            .filter(|log| log.writer.agent == *agent)
+            .cloned()
     }
 }
 

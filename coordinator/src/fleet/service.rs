@@ -20,8 +20,9 @@ use crate::core::Handle;
 use crate::report;
 
 /// Messages to one agent that wait to be read; one that lets more pile up is
-/// disconnected, and told all it has to know when it comes back.
-const OUTBOX: usize = 1024;
+/// disconnected, and told all it has to know when it comes back. A single step
+/// of the queue may fill all its slots, or stop all its jobs.
+const OUTBOX: usize = 4 * session::MOST_SLOTS as usize;
 
 type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
@@ -35,13 +36,13 @@ pub(crate) struct Service {
 }
 
 impl Service {
-    pub(crate) fn new(
-        core: Handle,
-        logs: LeaseLogs,
-        blobs: Blobs,
-        tasks: TaskTracker,
-    ) -> Service {
-        Service { core, logs, blobs, tasks }
+    pub(crate) fn new(core: Handle, logs: LeaseLogs, blobs: Blobs, tasks: TaskTracker) -> Service {
+        Service {
+            core,
+            logs,
+            blobs,
+            tasks,
+        }
     }
 }
 
@@ -56,7 +57,8 @@ impl AgentService for Service {
     ) -> Result<Response<Self::SessionStream>, Status> {
         let (outbox, answers) = mpsc::channel(OUTBOX);
         let (core, logs) = (self.core.clone(), self.logs.clone());
-        self.tasks.spawn(session::serve(request.into_inner(), outbox, core, logs));
+        self.tasks
+            .spawn(session::serve(request.into_inner(), outbox, core, logs));
         Ok(Response::new(Box::pin(ReceiverStream::new(answers))))
     }
 
@@ -70,15 +72,24 @@ impl AgentService for Service {
             return Err(Status::invalid_argument("an upload begins with its header"));
         };
         let fence = Fence(header.fence);
-        let upload = self.core.begin_upload(fence).await.ok_or_else(|| stale(fence))?;
+        let upload = self
+            .core
+            .begin_upload(fence)
+            .await
+            .ok_or_else(|| stale(fence))?;
         let mut incoming = Incoming::create(&self.blobs, fence, upload.number)
             .await
             .map_err(|error| not_stored(&error))?;
         while let Some(part) = parts.message().await? {
             let Some(Part::Data(data)) = part.part else {
-                return Err(Status::invalid_argument("only data may follow an upload's header"));
+                return Err(Status::invalid_argument(
+                    "only data may follow an upload's header",
+                ));
             };
-            incoming.write(&data).await.map_err(|error| not_stored(&error))?;
+            incoming
+                .write(&data)
+                .await
+                .map_err(|error| not_stored(&error))?;
         }
         let mut stored = incoming
             .finish(upload.job, header.r#type, header.filename)
@@ -107,7 +118,9 @@ impl AgentService for Service {
             .core
             .archive(Fence(fence), JobId(job_id))
             .await
-            .ok_or_else(|| Status::not_found(format!("job {job_id} has no artifacts for this job")))?;
+            .ok_or_else(|| {
+                Status::not_found(format!("job {job_id} has no artifacts for this job"))
+            })?;
         let mut file = File::open(&path).await.map_err(|error| {
             tracing::error!(path = %path.display(), %error, "an artifact cannot be read");
             Status::not_found(format!("the artifacts of job {job_id} are gone"))
@@ -116,10 +129,15 @@ impl AgentService for Service {
         self.tasks.spawn(async move {
             loop {
                 let mut data = Vec::with_capacity(CHUNK_BYTES);
-                let read = (&mut file).take(CHUNK_BYTES as u64).read_to_end(&mut data).await;
+                let read = (&mut file)
+                    .take(CHUNK_BYTES as u64)
+                    .read_to_end(&mut data)
+                    .await;
                 let piece = match read {
                     Ok(0) => return,
-                    Ok(_) => Ok(v1::DownloadArtifactResponse { data: Bytes::from(data) }),
+                    Ok(_) => Ok(v1::DownloadArtifactResponse {
+                        data: Bytes::from(data),
+                    }),
                     Err(error) => Err(Status::data_loss(format!("read the artifact: {error}"))),
                 };
                 let last = piece.is_err();

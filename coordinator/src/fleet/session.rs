@@ -16,8 +16,8 @@ use crate::core::{AgentInput, Handle, HandleError};
 
 /// An agent that opened a stream has this long to say who it is.
 const HELLO_DEADLINE: Duration = Duration::from_secs(10);
-/// More slots than any host has use for; a larger number is a mistake.
-const MOST_SLOTS: u32 = 10_000;
+/// The most slots an agent may offer: more than any host has use for.
+pub const MOST_SLOTS: u32 = 1000;
 
 /// Where messages to an agent go.
 pub(crate) type Outbox = mpsc::Sender<Result<v1::CoordinatorMessage, Status>>;
@@ -41,11 +41,20 @@ pub(super) async fn serve(
             return refuse(&outbox, Status::failed_precondition(rejected.to_string()));
         }
         Err(HandleError::Gone) => {
-            return refuse(&outbox, Status::unavailable("the coordinator is going away"));
+            return refuse(
+                &outbox,
+                Status::unavailable("the coordinator is going away"),
+            );
         }
     };
     info!(%agent, "agent connected");
-    let session = Session { agent, number, outbox, core, logs };
+    let session = Session {
+        agent,
+        number,
+        outbox,
+        core,
+        logs,
+    };
     let ended = tokio::select! {
         ended = session.run(&mut inbox) => ended,
         // What was read and not yet done is sent again over the next stream.
@@ -71,7 +80,9 @@ async fn hello(inbox: &mut Streaming<v1::AgentMessage>) -> Result<v1::Hello, Sta
         .await
         .map_err(|_| Status::deadline_exceeded("no hello came"))??;
     let Some(In::Hello(hello)) = first.and_then(|first| first.message) else {
-        return Err(Status::invalid_argument("the first message must be a hello"));
+        return Err(Status::invalid_argument(
+            "the first message must be a hello",
+        ));
     };
     if hello.agent.is_empty() {
         return Err(Status::invalid_argument("the hello names no agent"));
@@ -113,13 +124,22 @@ impl Session {
     }
 
     async fn tell(&self, input: AgentInput) {
-        self.core.agent(self.agent.clone(), self.number, input).await;
+        self.core
+            .agent(self.agent.clone(), self.number, input)
+            .await;
     }
 
     async fn log(&self, append: v1::LogAppend) {
         let fence = Fence(append.fence);
-        let answer = match self.logs.append(&self.agent, fence, append.offset, &append.data).await {
-            Some(offset) => Out::LogAck(v1::LogAck { fence: fence.0, offset }),
+        let answer = match self
+            .logs
+            .append(&self.agent, fence, append.offset, &append.data)
+            .await
+        {
+            Some(offset) => Out::LogAck(v1::LogAck {
+                fence: fence.0,
+                offset,
+            }),
             None => Out::Stop(v1::Stop {
                 fence: fence.0,
                 reason: v1::StopReason::Stale.into(),
@@ -127,13 +147,16 @@ impl Session {
         };
         // Acknowledgements are cumulative: where the agent does not read, one is
         // left out, and waiting for it could stop both sides.
-        let _ = self.outbox.try_send(Ok(v1::CoordinatorMessage { message: Some(answer) }));
+        let _ = self.outbox.try_send(Ok(v1::CoordinatorMessage {
+            message: Some(answer),
+        }));
     }
 
     async fn result(&self, result: v1::JobResult) -> Result<(), Status> {
         let fence = Fence(result.fence);
-        let outcome = Outcome::try_from(&result)
-            .map_err(|error| Status::invalid_argument(format!("result of lease {fence}: {error}")))?;
+        let outcome = Outcome::try_from(&result).map_err(|error| {
+            Status::invalid_argument(format!("result of lease {fence}: {error}"))
+        })?;
         if let Some(end) = self.logs.end(&self.agent, fence)
             && end < result.log_size
         {
@@ -143,7 +166,12 @@ impl Session {
                 result.log_size
             )));
         }
-        self.tell(AgentInput::Finished { fence, outcome, message: result.message }).await;
+        self.tell(AgentInput::Finished {
+            fence,
+            outcome,
+            message: result.message,
+        })
+        .await;
         Ok(())
     }
 }

@@ -78,7 +78,10 @@ fn steps(job: &PlannedJob) -> Vec<Step> {
     [("script", &job.script), ("after_script", &job.after_script)]
         .into_iter()
         .filter(|(_, script)| !script.is_empty())
-        .map(|(name, script)| Step { name: name.to_owned(), script: script.clone() })
+        .map(|(name, script)| Step {
+            name: name.to_owned(),
+            script: script.clone(),
+        })
         .collect()
 }
 
@@ -87,8 +90,10 @@ fn dependencies(pipeline: &Pipeline, job: &PlannedJob) -> Vec<Dependency> {
     job.artifacts_from
         .iter()
         .filter_map(|from| {
-            let archive =
-                pipeline.jobs[*from].artifacts.iter().find(|stored| stored.kind == "archive")?;
+            let archive = pipeline.jobs[*from]
+                .artifacts
+                .iter()
+                .find(|stored| stored.kind == "archive")?;
             Some(Dependency {
                 job: archive.job,
                 name: pipeline.request.plan.jobs[*from].name.clone(),

@@ -58,7 +58,10 @@ mod tests {
     fn reports_read_as_the_vectors_say() {
         let rows = include_str!("../../tests/vectors/runner-dotenv.txt");
         let mut count = 0;
-        for row in rows.lines().filter(|line| !line.starts_with('#') && !line.is_empty()) {
+        for row in rows
+            .lines()
+            .filter(|line| !line.starts_with('#') && !line.is_empty())
+        {
             let row: serde_json::Value = serde_json::from_str(row).unwrap();
             // A long text is abbreviated there: its length is told beside it.
             let text = match row["len"].as_u64() {
@@ -69,8 +72,11 @@ mod tests {
             if row.get("error").is_some() {
                 assert!(parsed.is_err(), "{row}");
             } else {
-                let vars: std::collections::BTreeMap<String, String> =
-                    parsed.unwrap().into_iter().map(|var| (var.key, var.value)).collect();
+                let vars: std::collections::BTreeMap<String, String> = parsed
+                    .unwrap()
+                    .into_iter()
+                    .map(|var| (var.key, var.value))
+                    .collect();
                 assert_eq!(serde_json::to_value(vars).unwrap(), row["vars"], "{row}");
             }
             count += 1;
@@ -81,7 +87,13 @@ mod tests {
     #[test]
     fn a_report_at_the_limit_of_variables_passes_and_one_more_does_not() {
         let report = |count: usize| -> String { (0..count).map(|n| format!("K{n}=1\n")).collect() };
-        assert_eq!(parse(report(MOST_VARIABLES).as_bytes()).map(|all| all.len()), Ok(150));
-        assert_eq!(parse(report(MOST_VARIABLES + 1).as_bytes()), Err(Error::TooMany));
+        assert_eq!(
+            parse(report(MOST_VARIABLES).as_bytes()).map(|all| all.len()),
+            Ok(150)
+        );
+        assert_eq!(
+            parse(report(MOST_VARIABLES + 1).as_bytes()),
+            Err(Error::TooMany)
+        );
     }
 }
