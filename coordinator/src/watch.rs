@@ -51,6 +51,9 @@ pub struct JobEvent {
 /// Unread log bytes at which a writer of logs is made to wait.
 const LOG_LIMIT_BYTES: usize = 4 * 1024 * 1024;
 
+/// Log bytes that are joined into one event.
+const JOINED_BYTES: usize = 256 * 1024;
+
 /// Makes the two ends of a watch.
 ///
 /// States are always taken: a pipeline has a bounded number of them. Log bytes
@@ -196,7 +199,7 @@ fn merge_log(event: Event, unread: &mut Unread, drained: &Notify) -> Event {
         ..
     }) = unread.events.front()
     {
-        if (*next_job, *next_attempt) != (job, attempt) {
+        if (*next_job, *next_attempt) != (job, attempt) || joined.len() >= JOINED_BYTES {
             break;
         }
         if let Some(Event::Log { data: more, .. }) = unread.events.pop_front() {

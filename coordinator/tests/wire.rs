@@ -289,8 +289,8 @@ async fn ready_job_is_leased_at_once_with_all_it_needs() {
     };
     assert_eq!(value("CI_JOB_ID"), Some("11"));
     assert_eq!(value("CI_PIPELINE_ID"), Some("1"));
-    assert_eq!(value("CI_BUILD_TOKEN"), Some(&spec.token[..]));
-    assert!(spec.token.len() > 20);
+    assert_eq!(value("CI_BUILD_TOKEN"), Some(&spec.token.0[..]));
+    assert!(spec.token.0.len() > 20);
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 
 mod engine;
 mod list;
+mod outlet;
 mod select;
 mod view;
 mod workspace;
@@ -13,11 +14,13 @@ use std::thread;
 
 use anyhow::Context as _;
 use fleet_agent::Shell;
-use fleet_coordinator::Request;
+use fleet_coordinator::{MOST_SLOTS, Request};
 use fleet_language::Context;
 use fleet_model::{JobState, PipelineId, Plan};
+use tokio::sync::{mpsc, oneshot};
 
 use self::engine::{Ended, Setup};
+use self::outlet::Outlet;
 use self::select::Selection;
 use self::view::{Form, Logs, View};
 pub(crate) use self::view::{clean, duration};
@@ -31,6 +34,8 @@ use crate::{Exit, Failure};
 
 /// What is written to stdout at once, at most.
 const OUT_BYTES: usize = 64 * 1024;
+/// Events that wait for the view before the logs wait too.
+const TOLD: usize = 16;
 
 /// Runs the pipeline of the working tree.
 pub(crate) fn run(arguments: cli::Run, global: Global) -> Result<Exit, Failure> {
@@ -67,13 +72,17 @@ pub(crate) fn run(arguments: cli::Run, global: Global) -> Result<Exit, Failure> 
         eprintln!("nothing to run");
         return Ok(Exit::Done);
     }
-    let slots = arguments.slots.map_or_else(cpus, NonZeroU32::get);
+    let slots = arguments
+        .slots
+        .map_or_else(cpus, NonZeroU32::get)
+        .min(MOST_SLOTS);
     let setup = setup(selection.plan, &context, &snapshot, &workspace, slots);
-    let (ended, failed) = show(setup, view_wish(arguments.output, global), global)?;
-    if !ended.interrupted {
+    let ended = show(setup, view_wish(arguments.output, global), global)?;
+    let exit = exit(&ended);
+    if let Some(failed) = ended.failed.filter(|_| !ended.interrupted) {
         workspace::record(&project, failed)?;
     }
-    Ok(exit(ended))
+    Ok(exit)
 }
 
 /// What is asked for; none where it is what failed and nothing did.
@@ -163,24 +172,28 @@ fn setup(
     }
 }
 
-/// Runs what is set up and shows it. Returns how it ended and what failed.
-fn show(
-    mut setup: Setup,
-    wish: view::Wish,
-    global: Global,
-) -> Result<(Ended, Vec<String>), Failure> {
+/// Runs what is set up and shows it on a thread of its own.
+fn show(mut setup: Setup, wish: view::Wish, global: Global) -> Result<Ended, Failure> {
     start_tracing();
     let terminal = Terminal::stdout(global.no_color);
     // stdout by itself writes line by line; the view flushes when it has said something.
-    let out = BufWriter::with_capacity(OUT_BYTES, io::stdout().lock());
+    let out = BufWriter::with_capacity(OUT_BYTES, io::stdout());
     let mut view = View::new(&setup.request.plan, wish, terminal, out);
     setup.tick = view.tick();
+    let (teller, mut told) = mpsc::channel(TOLD);
+    let (end, ended) = oneshot::channel();
+    thread::spawn(move || {
+        while let Some(told) = told.blocking_recv() {
+            view.told(told);
+        }
+        // Nobody listens any more where the view was given up.
+        let _ = end.send(view.end());
+    });
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .context("start the runtime")?;
-    let ended = runtime.block_on(engine::run(setup, |told| view.told(told)))?;
-    Ok((ended, view.end()))
+    Ok(runtime.block_on(engine::run(setup, Outlet::new(teller, ended)))?)
 }
 
 /// `FLEET_LOG=debug` shows on stderr what coordinator and agent do inside.
@@ -223,7 +236,7 @@ fn cpus() -> u32 {
     thread::available_parallelism().map_or(1, |count| u32::try_from(count.get()).unwrap_or(1))
 }
 
-fn exit(ended: Ended) -> Exit {
+fn exit(ended: &Ended) -> Exit {
     match ended.status {
         _ if ended.interrupted => Exit::Interrupted,
         JobState::Success | JobState::Skipped => Exit::Done,

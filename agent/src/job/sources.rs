@@ -122,7 +122,7 @@ impl<X: Executor, B: Bulk, S: Sink + Send> Running<'_, X, B, S> {
             temporary: Path::new(&settled.folders.temporary),
             builds: Path::new(&settled.folders.builds),
             variables: &settled.variables,
-            token: &job.spec.token,
+            token: &job.spec.token.0,
         };
         let say = &mut |said: source::Said<'_>| console.said(said);
         let result = match work {

@@ -60,7 +60,7 @@ pub(super) fn secrets(spec: &JobSpec) -> impl Iterator<Item = &str> {
     let masked = spec.variables.iter().filter(|variable| variable.masked);
     masked
         .map(|variable| variable.value.as_str())
-        .chain([spec.token.as_str()])
+        .chain([spec.token.0.as_str()])
         .chain(password(&spec.source))
 }
 

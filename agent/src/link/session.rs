@@ -236,7 +236,6 @@ async fn pump(fence: Fence, mut sent: Sent, outbox: mpsc::Sender<v1::AgentMessag
         message: finished.message,
         // What can be sent: more would never be whole, and its job never over.
         log_size: sent.offset,
-        log_crc32: sent.spool.extent().crc32,
         ..Default::default()
     };
     // A closed outbox is the session's end; the result goes out with the next.

@@ -14,8 +14,6 @@ use tokio::sync::watch;
 pub(super) struct Extent {
     /// Bytes written.
     pub(super) size: u64,
-    /// CRC-32 (IEEE) of them.
-    pub(super) crc32: u32,
     /// The writer is gone.
     pub(super) closed: bool,
 }
@@ -39,7 +37,6 @@ pub(super) fn create(folder: &Path) -> io::Result<(Writer, Reader)> {
     let writer = Writer {
         file: Arc::clone(&file),
         failed: false,
-        hasher: crc32fast::Hasher::new(),
         extent,
     };
     Ok((
@@ -59,7 +56,6 @@ pub(super) fn create(folder: &Path) -> io::Result<(Writer, Reader)> {
 pub(super) struct Writer {
     file: Arc<File>,
     failed: bool,
-    hasher: crc32fast::Hasher,
     extent: watch::Sender<Extent>,
 }
 
@@ -74,11 +70,8 @@ impl Writer {
             self.failed = true;
             return;
         }
-        self.hasher.update(data);
-        let crc32 = self.hasher.clone().finalize();
         self.extent.send_modify(|extent| {
             extent.size += data.len() as u64;
-            extent.crc32 = crc32;
         });
     }
 }
@@ -162,7 +155,6 @@ mod tests {
             reader.extent(),
             Extent {
                 size: 12,
-                crc32: crc32fast::hash(b"hello world!"),
                 closed: true
             }
         );

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use fleet_language::variables::{self, predefined};
-use fleet_model::{Dependency, JobSpec, PlannedJob, Source, Step, Variable};
+use fleet_model::{Dependency, JobSpec, PlannedJob, Source, Step, Token, Variable};
 
 use super::Pipeline;
 
@@ -60,7 +60,7 @@ pub(crate) fn job_spec(
         pipeline: pipeline.id,
         project: pipeline.request.project,
         project_path: pipeline.request.project_path.clone(),
-        token: attempt.token,
+        token: Token(attempt.token),
         timeout: attempt.timeout,
         source: pipeline.request.source.clone(),
         variables: variables::expand_for_job(all)?,

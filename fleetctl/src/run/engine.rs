@@ -18,6 +18,8 @@ use tokio_stream::StreamExt;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::{Channel, Endpoint, Server};
 
+use super::outlet::{Failed, Outlet};
+
 /// Bytes under way in one direction of the connection.
 const PIPE_BYTES: usize = 256 * 1024;
 
@@ -53,12 +55,14 @@ pub(super) enum Told {
 }
 
 /// How a run ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Ended {
     /// The pipeline's last state.
     pub(super) status: JobState,
     /// Whether somebody interrupted it.
     pub(super) interrupted: bool,
+    /// The jobs that failed; none where the view was given up.
+    pub(super) failed: Option<Failed>,
 }
 
 /// Runs a pipeline to its end. When it returns, nothing of it is left running.
@@ -68,7 +72,7 @@ pub(super) struct Ended {
 ///
 /// # Errors
 /// The coordinator or the agent cannot start; nothing was run.
-pub(super) async fn run(setup: Setup, mut tell: impl FnMut(Told)) -> anyhow::Result<Ended> {
+pub(super) async fn run(setup: Setup, mut outlet: Outlet) -> anyhow::Result<Ended> {
     let mut interrupts = Interrupts::listen()?;
     let coordinator = Coordinator::start(CoordinatorSettings {
         blobs_dir: setup.run_dir.clone(),
@@ -87,29 +91,33 @@ pub(super) async fn run(setup: Setup, mut tell: impl FnMut(Told)) -> anyhow::Res
     let pipeline = setup.request;
     let (created, mut watch) = coordinator.create_pipeline(pipeline).await?;
     let id = created.pipeline;
-    tell(Told::Created(created));
+    outlet.tell(Told::Created(created));
 
     let mut ended = Ended {
         status: JobState::Created,
         interrupted: false,
+        failed: None,
     };
     let mut tick = tokio::time::interval(setup.tick.unwrap_or(Duration::from_secs(3600)));
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
+    // No job of a local run waits for a person, so the end of all is the end.
+    while !ended.status.is_completed() {
         tokio::select! {
-            event = watch.next() => {
+            // A view that does not keep up holds up logs, and nothing else.
+            () = outlet.pass_on(), if !outlet.is_empty() => {}
+            event = watch.next(), if outlet.is_empty() => {
                 let Some(event) = event else { break };
                 if let Event::Pipeline(status) = event {
                     ended.status = status;
                 }
-                tell(Told::Event(event));
-                if is_over(ended.status) {
-                    break;
-                }
+                outlet.tell(Told::Event(event));
             }
             mode = interrupts.next() => {
                 ended.interrupted = true;
-                tell(Told::Interrupted(mode));
+                outlet.tell(Told::Interrupted(mode));
+                if mode == CancelMode::Forced {
+                    outlet.hurry();
+                }
                 // Refused only when all jobs have just ended; the watch says so.
                 let _ = coordinator.cancel_pipeline(id, mode).await;
             }
@@ -118,19 +126,21 @@ pub(super) async fn run(setup: Setup, mut tell: impl FnMut(Told)) -> anyhow::Res
                 failed.context("run the agent")??;
                 anyhow::bail!("the agent ended before the pipeline");
             }
-            _ = tick.tick(), if setup.tick.is_some() => tell(Told::Tick),
+            _ = tick.tick(), if setup.tick.is_some() && outlet.is_empty() => {
+                outlet.tell(Told::Tick);
+            }
         }
     }
     stop.cancel();
     agent.await??;
+    // All is done: one interrupt is enough to end the waiting for a held terminal.
+    tokio::select! {
+        failed = outlet.close() => ended.failed = failed,
+        _ = interrupts.next() => {}
+    }
     drop(watch);
     coordinator.shut_down().await;
     Ok(ended)
-}
-
-/// Nothing of the pipeline changes by itself any more.
-fn is_over(status: JobState) -> bool {
-    status.is_completed() || status == JobState::Manual
 }
 
 fn agent_settings(setup: &Setup) -> AgentSettings {
@@ -254,6 +264,8 @@ mod tests {
     #[tokio::test]
     async fn agent_that_cannot_work_ends_the_run() {
         let dir = tempfile::tempdir().unwrap();
+        let (view, _told) = tokio::sync::mpsc::channel(1);
+        let (_end, ended) = tokio::sync::oneshot::channel();
         // Its state folder cannot be made.
         std::fs::write(dir.path().join("agent"), "").unwrap();
         let setup = Setup {
@@ -281,7 +293,7 @@ mod tests {
             },
             tick: None,
         };
-        let error = run(setup, |_| {}).await.unwrap_err();
+        let error = run(setup, Outlet::new(view, ended)).await.unwrap_err();
         assert!(format!("{error:#}").contains("use the state folder"));
     }
 }

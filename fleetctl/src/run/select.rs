@@ -9,7 +9,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use fleet_language::suggest;
-use fleet_model::{Plan, PlannedJob, Scheduling, When};
+use fleet_model::{AllowFailure, Plan, PlannedJob, Scheduling, When};
 
 /// What a person asked for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -166,6 +166,11 @@ impl Picked<'_> {
                 job.scheduling = Scheduling::Dag(remap(needs));
             }
             let is_named = self.named.contains(&index);
+            if job.when == When::Manual && job.allow_failure == AllowFailure::Yes {
+                // GitLab lets an optional manual job fail for the sake of those who did
+                // not ask for it; here somebody did.
+                job.allow_failure = AllowFailure::No;
+            }
             job.when = match job.when {
                 // Who names a job, or asks for all of them, is the person it waits for.
                 When::Manual => When::OnSuccess,
@@ -272,7 +277,7 @@ fn unknown<'a>(what: &str, name: &str, names: impl Iterator<Item = &'a str>) -> 
 pub(super) mod tests {
     use std::time::Duration;
 
-    use fleet_model::{AllowFailure, AutoCancel, Environment, EnvironmentAction, Retry};
+    use fleet_model::{AutoCancel, Environment, EnvironmentAction, Retry};
 
     use super::*;
 
@@ -301,7 +306,10 @@ pub(super) mod tests {
             };
             for word in words {
                 match word {
-                    "@manual" => job.when = When::Manual,
+                    "@manual" => {
+                        job.when = When::Manual;
+                        job.allow_failure = AllowFailure::Yes;
+                    }
                     "@delayed" => job.when = When::Delayed(Duration::from_secs(60)),
                     "@on_failure" => job.when = When::OnFailure,
                     "@env" => job.environment = Some(environment()),
@@ -497,6 +505,7 @@ pub(super) mod tests {
         let selection = select(&plan, &by_name(&["a", "b", "c"])).unwrap();
         let when: Vec<When> = selection.plan.jobs.iter().map(|job| job.when).collect();
         assert_eq!(when, [When::OnSuccess, When::OnSuccess, When::Always]);
+        assert_eq!(selection.plan.jobs[0].allow_failure, AllowFailure::No);
         assert!(selection.notes.is_empty());
     }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use fleet_model::{
     Artifact, ArtifactFormat, ArtifactWhen, Cache, Dependency, Hook, Image, JobId, JobSpec,
-    PipelineId, ProjectId, PullPolicy, Service, Source, Step, Variable,
+    PipelineId, ProjectId, PullPolicy, Service, Source, Step, Token, Variable,
 };
 
 use super::{Error, required};
@@ -20,7 +20,7 @@ impl From<&JobSpec> for v1::JobSpec {
             pipeline_id: job.pipeline.0,
             project_id: job.project.0,
             project_path: job.project_path.clone(),
-            token: job.token.clone(),
+            token: job.token.0.clone(),
             timeout_ms: u64::try_from(job.timeout.as_millis()).unwrap_or(u64::MAX),
             source: Some((&job.source).into()),
             variables: all(&job.variables),
@@ -47,7 +47,7 @@ impl TryFrom<v1::JobSpec> for JobSpec {
             pipeline: PipelineId(job.pipeline_id),
             project: ProjectId(job.project_id),
             project_path: job.project_path,
-            token: job.token,
+            token: Token(job.token),
             timeout: Duration::from_millis(job.timeout_ms),
             source: required(job.source, "source")?.into(),
             variables: all_owned(job.variables),
@@ -86,7 +86,13 @@ fn given(value: String) -> Option<String> {
 impl From<&Source> for v1::Source {
     fn from(source: &Source) -> v1::Source {
         match source {
-            Source::Git { repository, sha, reference, depth, refspecs } => v1::Source {
+            Source::Git {
+                repository,
+                sha,
+                reference,
+                depth,
+                refspecs,
+            } => v1::Source {
                 repository: repository.clone(),
                 sha: sha.clone(),
                 r#ref: reference.clone(),
@@ -106,7 +112,9 @@ impl From<&Source> for v1::Source {
 impl From<v1::Source> for Source {
     fn from(source: v1::Source) -> Source {
         if source.folder {
-            return Source::Folder { path: source.repository };
+            return Source::Folder {
+                path: source.repository,
+            };
         }
         Source::Git {
             repository: source.repository,
@@ -146,25 +154,37 @@ impl From<v1::Variable> for Variable {
 
 impl From<&Step> for v1::Step {
     fn from(step: &Step) -> v1::Step {
-        v1::Step { name: step.name.clone(), script: step.script.clone() }
+        v1::Step {
+            name: step.name.clone(),
+            script: step.script.clone(),
+        }
     }
 }
 
 impl From<v1::Step> for Step {
     fn from(step: v1::Step) -> Step {
-        Step { name: step.name, script: step.script }
+        Step {
+            name: step.name,
+            script: step.script,
+        }
     }
 }
 
 impl From<&Hook> for v1::Hook {
     fn from(hook: &Hook) -> v1::Hook {
-        v1::Hook { name: hook.name.clone(), script: hook.script.clone() }
+        v1::Hook {
+            name: hook.name.clone(),
+            script: hook.script.clone(),
+        }
     }
 }
 
 impl From<v1::Hook> for Hook {
     fn from(hook: v1::Hook) -> Hook {
-        Hook { name: hook.name, script: hook.script }
+        Hook {
+            name: hook.name,
+            script: hook.script,
+        }
     }
 }
 
@@ -174,7 +194,11 @@ impl From<&Image> for v1::Image {
             name: image.name.clone(),
             entrypoint: image.entrypoint.clone().unwrap_or_default(),
             has_entrypoint: image.entrypoint.is_some(),
-            pull_policy: image.pull_policy.iter().map(|policy| pull_policy(*policy)).collect(),
+            pull_policy: image
+                .pull_policy
+                .iter()
+                .map(|policy| pull_policy(*policy))
+                .collect(),
             platform: text(image.platform.as_ref()),
             user: text(image.user.as_ref()),
         }
@@ -213,7 +237,10 @@ fn parse_pull_policy(name: String) -> Result<PullPolicy, Error> {
         "always" => Ok(PullPolicy::Always),
         "if-not-present" => Ok(PullPolicy::IfNotPresent),
         "never" => Ok(PullPolicy::Never),
-        _ => Err(Error::Unknown { field: "pull_policy", value: name }),
+        _ => Err(Error::Unknown {
+            field: "pull_policy",
+            value: name,
+        }),
     }
 }
 

@@ -1,5 +1,6 @@
 //! The job spec: one attempt of one job with all that an agent needs to run it.
 
+use std::fmt;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -25,7 +26,7 @@ pub struct JobSpec {
     /// `group/project`; names the build folder.
     pub project_path: String,
     /// The job's own credential; always masked.
-    pub token: String,
+    pub token: Token,
     /// The job's clock, counted from when the agent takes the lease.
     pub timeout: Duration,
     /// What is checked out.
@@ -47,6 +48,17 @@ pub struct JobSpec {
     pub dependencies: Vec<Dependency>,
     /// Scripts around the source.
     pub hooks: Vec<Hook>,
+}
+
+/// A job's credential. Its `Debug` form does not show it.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Token(pub String);
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[MASKED]")
+    }
 }
 
 /// Where a job's files come from.

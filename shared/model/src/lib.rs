@@ -14,11 +14,11 @@ mod variable;
 pub use id::{AgentName, Fence, JobId, PipelineId, ProjectId};
 pub use job::{
     Artifact, ArtifactFormat, ArtifactWhen, Cache, Dependency, Hook, Image, JobSpec, PullPolicy,
-    Service, Source, Step,
+    Service, Source, Step, Token,
 };
 pub use plan::{
-    AllowFailure, AutoCancel, Environment, EnvironmentAction, OnJobFailure, Plan, PlannedJob, Retry,
-    Scheduling, When,
+    AllowFailure, AutoCancel, Environment, EnvironmentAction, OnJobFailure, Plan, PlannedJob,
+    Retry, Scheduling, When,
 };
 pub use state::{FailureReason, JobState, Outcome};
 pub use time::Timestamp;

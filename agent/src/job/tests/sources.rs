@@ -396,7 +396,7 @@ async fn a_password_in_the_repositorys_url_is_used_and_masked() {
     let ran = world.run(with(job, &[("LEAK", &url)])).await.succeeds();
     ran.shows(&["hello", "again"]).hides("hunter2");
     let mut job = repository(world.job(&["true"]), &url.replace("http", "ftp"));
-    job.token = "another-token".into();
+    job.token = fleet_model::Token("another-token".into());
     let ran = world
         .run(job)
         .await

@@ -96,7 +96,7 @@ impl World {
             pipeline: PipelineId(7),
             project: ProjectId(42),
             project_path: "group/project".into(),
-            token: "glcbt-token-of-the-job".into(),
+            token: fleet_model::Token("glcbt-token-of-the-job".into()),
             timeout: Duration::from_secs(3600),
             source: Source::Git {
                 repository: self.path("store.git").to_str().unwrap().into(),

@@ -395,20 +395,6 @@ pub(super) fn verdict(state: &State, canvas: Canvas, now: Timestamp) -> String {
                 ],
             )
         }
-        JobState::Manual => {
-            let waiting: Vec<&Job> = state
-                .jobs
-                .iter()
-                .filter(|job| job.state == JobState::Manual)
-                .collect();
-            let base = format!("waits for a person after {time}");
-            let name = waiting.first().map_or("", |job| job.shown.as_str());
-            let next = format!("fleetctl run {}", shell_word(name));
-            (
-                "33",
-                vec![format!("{base}: {}. Next: {next}", names(waiting)), base],
-            )
-        }
         _ => {
             let failed: Vec<&Job> = state.failed().collect();
             let base = format!("failed: {} of {total} in {time}", failed.len());
@@ -433,19 +419,6 @@ pub(super) fn verdict(state: &State, canvas: Canvas, now: Timestamp) -> String {
         &truncate(fits.map_or("", String::as_str), canvas.limit()),
     )
 }
-
-/// A word as a shell wants it typed.
-fn shell_word(word: &str) -> String {
-    if word
-        .chars()
-        .all(|char| char.is_ascii_alphanumeric() || "-_.:/".contains(char))
-    {
-        word.to_owned()
-    } else {
-        format!("'{}'", word.replace('\'', r"'\''"))
-    }
-}
-
 fn jobs_in_words(count: usize) -> String {
     if count == 1 {
         "1 job".to_owned()

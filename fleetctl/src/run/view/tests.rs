@@ -308,10 +308,6 @@ fn verdicts_say_what_people_ask() {
         verdict(&[passed], JobState::Canceled),
         "canceled after 1m02s: 1 of 2 jobs passed. Next: fleetctl run"
     );
-    assert_eq!(
-        verdict(&[state_of(2, JobState::Manual)], JobState::Manual),
-        "waits for a person after 1m02s: b c. Next: fleetctl run 'b c'"
-    );
 }
 
 #[test]

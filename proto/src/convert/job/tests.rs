@@ -1,14 +1,22 @@
 use super::*;
 
 fn variable(key: &str) -> Variable {
-    Variable { file: true, raw: true, ..Variable::new(key, "välue\n").masked() }
+    Variable {
+        file: true,
+        raw: true,
+        ..Variable::new(key, "välue\n").masked()
+    }
 }
 
 fn full() -> JobSpec {
     let image = Image {
         name: "busybox".into(),
         entrypoint: Some(Vec::new()),
-        pull_policy: vec![PullPolicy::Always, PullPolicy::IfNotPresent, PullPolicy::Never],
+        pull_policy: vec![
+            PullPolicy::Always,
+            PullPolicy::IfNotPresent,
+            PullPolicy::Never,
+        ],
         platform: Some("linux/amd64".into()),
         user: Some("1000".into()),
     };
@@ -20,7 +28,7 @@ fn full() -> JobSpec {
         pipeline: PipelineId(3),
         project: ProjectId(9),
         project_path: "group/project".into(),
-        token: "t".into(),
+        token: Token("t".into()),
         timeout: Duration::from_secs(3600),
         source: Source::Git {
             repository: "/srv/store.git".into(),
@@ -30,7 +38,10 @@ fn full() -> JobSpec {
             refspecs: vec!["+refs/heads/main:refs/remotes/origin/main".into()],
         },
         variables: vec![variable("A"), Variable::new("B", "")],
-        steps: vec![Step { name: "script".into(), script: vec!["true".into(), String::new()] }],
+        steps: vec![Step {
+            name: "script".into(),
+            script: vec!["true".into(), String::new()],
+        }],
         image: Some(image.clone()),
         services: vec![Service {
             image,
@@ -62,7 +73,10 @@ fn full() -> JobSpec {
             filename: "artifacts.zip".into(),
             size: 12,
         }],
-        hooks: vec![Hook { name: "pre_get_sources_script".into(), script: vec!["date".into()] }],
+        hooks: vec![Hook {
+            name: "pre_get_sources_script".into(),
+            script: vec!["date".into()],
+        }],
     }
 }
 
@@ -74,13 +88,21 @@ fn job_spec_survives_the_wire() {
 
 #[test]
 fn folder_source_survives_the_wire() {
-    let job = JobSpec { source: Source::Folder { path: "/srv/tree".into() }, ..full() };
+    let job = JobSpec {
+        source: Source::Folder {
+            path: "/srv/tree".into(),
+        },
+        ..full()
+    };
     assert_eq!(JobSpec::try_from(v1::JobSpec::from(&job)), Ok(job));
 }
 
 #[test]
 fn job_spec_without_source_is_refused() {
-    let message = v1::JobSpec { source: None, ..v1::JobSpec::from(&full()) };
+    let message = v1::JobSpec {
+        source: None,
+        ..v1::JobSpec::from(&full())
+    };
     assert_eq!(JobSpec::try_from(message), Err(Error::Missing("source")));
 }
 
@@ -90,7 +112,10 @@ fn unknown_pull_policy_is_refused() {
     message.image.get_or_insert_default().pull_policy = vec!["sometimes".into()];
     assert_eq!(
         JobSpec::try_from(message),
-        Err(Error::Unknown { field: "pull_policy", value: "sometimes".into() })
+        Err(Error::Unknown {
+            field: "pull_policy",
+            value: "sometimes".into()
+        })
     );
 }
 
