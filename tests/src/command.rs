@@ -2,6 +2,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
+use std::io;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ExitStatus, Stdio};
@@ -20,6 +21,7 @@ pub struct Command {
     folder: PathBuf,
     output: PathBuf,
     environment: Vec<(OsString, OsString)>,
+    held: bool,
 }
 
 impl Command {
@@ -30,6 +32,7 @@ impl Command {
             folder,
             output,
             environment: Vec::new(),
+            held: false,
         }
     }
 
@@ -53,6 +56,13 @@ impl Command {
     #[must_use]
     pub fn in_folder(mut self, folder: &Path) -> Command {
         folder.clone_into(&mut self.folder);
+        self
+    }
+
+    /// Nobody reads what it prints on stdout, as when a terminal is held.
+    #[must_use]
+    pub fn hold_output(mut self) -> Command {
+        self.held = true;
         self
     }
 
@@ -103,11 +113,20 @@ impl Command {
         let started = Instant::now();
         let mut command = std::process::Command::new(&self.program);
         self.describe(&mut command);
+        let (held, to) = if self.held {
+            let (reader, writer) = io::pipe().context("make a pipe")?;
+            (Some(reader), Stdio::from(writer))
+        } else {
+            (
+                None,
+                stdout.reopen().context("open a file for output")?.into(),
+            )
+        };
         let child = command
             .args(&self.arguments)
             .process_group(0)
             .stdin(Stdio::null())
-            .stdout(stdout.reopen().context("open a file for output")?)
+            .stdout(to)
             .stderr(File::create(&stderr).context("make a file for output")?)
             .spawn()
             .with_context(|| format!("start {}", self.program.display()))?;
@@ -116,6 +135,7 @@ impl Command {
             started,
             stdout: stdout.path().to_owned(),
             stderr,
+            _held: held,
         })
     }
 
@@ -186,6 +206,8 @@ pub struct Running {
     started: Instant,
     stdout: PathBuf,
     stderr: PathBuf,
+    /// The end of its stdout that nobody reads.
+    _held: Option<io::PipeReader>,
 }
 
 impl Running {

@@ -92,3 +92,28 @@ fn termination_request_ends_as_well_as_an_interrupt() -> Result<()> {
     );
     project.expect_nothing_left()
 }
+
+#[test]
+fn second_interrupt_ends_a_run_whose_output_nobody_reads() -> Result<()> {
+    let project = Project::with_pipeline(
+        r#"
+chatty:
+  script:
+    - head -c 20000000 /dev/zero | tr '\0' '\n'
+    - touch "$MARKS/started"
+    - sleep 7777
+  after_script: echo done >> "$MARKS/after"
+"#,
+    )?;
+    let running = project.run(&[])?.hold_output().start()?;
+    wait_for("the job to have printed", || {
+        Ok(project.marks().join("started").exists().then_some(()))
+    })?;
+
+    running.signal(Signal::INT)?;
+    wait_for("after_script", || Ok(project.mark("after")?.pop()))?;
+    running.signal(Signal::INT)?;
+
+    running.finish()?.expect_exit(130)?;
+    project.expect_nothing_left()
+}
