@@ -2,7 +2,7 @@
 //! packed one is put into another job's folder.
 //!
 //! Everything here is blocking. Paths are resolved component by component
-//! from an open folder ([`beneath`]), so no link that a job leaves behind can
+//! from an open folder (`beneath`), so no link that a job leaves behind can
 //! lead the agent out of the project, not even while the job still runs.
 
 mod beneath;

@@ -10,7 +10,7 @@ use crate::Settings;
 /// gitlab-runner waits here without end.
 const OUTPUT_HELD: Duration = Duration::from_secs(10);
 
-/// Prepares [`Host`]s.
+/// Prepares one environment after the other.
 #[derive(Clone, Debug)]
 pub struct Shell {
     shell: Command,

@@ -1,4 +1,4 @@
-//! The compiler: a `.gitlab-ci.yml` and an event in, a [`Plan`] and
+//! The compiler: a `.gitlab-ci.yml` and an event in, a [`Plan`](fleet_model::Plan) and
 //! [`Diagnostic`]s out.
 //!
 //! Pure: no clock, no disk, no network, no randomness. The files an include
