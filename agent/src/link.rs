@@ -85,7 +85,7 @@ pub async fn run(
 }
 
 /// When the coordinator last answered, and how long jobs may go on without it.
-pub(crate) struct Contact {
+struct Contact {
     answered: Instant,
     orphan_deadline: Duration,
 }

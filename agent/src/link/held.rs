@@ -40,6 +40,14 @@ pub(super) struct Lease {
     project_slot: u32,
 }
 
+impl Lease {
+    /// A job that broke inside the agent never says that it is over, but its
+    /// task is gone.
+    fn is_running(&self) -> bool {
+        self.finished.borrow().is_none() && self.finished.has_changed().is_ok()
+    }
+}
+
 impl Held {
     pub(super) fn new(settings: Arc<Settings>, channel: Channel) -> Held {
         Held {
@@ -91,8 +99,7 @@ impl Held {
     pub(super) fn start(&mut self, fence: Fence, spec: JobSpec) -> io::Result<&Lease> {
         // Jobs that ended leave their handles here until the next one comes.
         while self.jobs.try_join_next().is_some() {}
-        self.retired
-            .retain(|lease| lease.finished.borrow().is_none());
+        self.retired.retain(Lease::is_running);
         let (mut writer, spool) = spool::create(
             &self
                 .settings
@@ -170,7 +177,7 @@ impl Held {
         if let Err(error) = lease.spool.remove() {
             tracing::warn!(%fence, %error, "a spool could not be removed");
         }
-        if lease.finished.borrow().is_none() {
+        if lease.is_running() {
             self.retired.push(lease);
         }
     }

@@ -63,12 +63,6 @@ impl JobState {
             JobState::Success | JobState::Failed | JobState::Canceled | JobState::Skipped
         )
     }
-
-    /// Completed, or waiting for a person or a timer.
-    #[must_use]
-    pub fn is_stopped(self) -> bool {
-        self.is_completed() || matches!(self, JobState::Manual | JobState::Scheduled)
-    }
 }
 
 impl fmt::Display for JobState {
@@ -99,9 +93,6 @@ impl FailureReason {
     /// Nobody took the job in time, or its agent was never heard of again.
     pub const STUCK_OR_TIMEOUT_FAILURE: FailureReason =
         FailureReason(Cow::Borrowed("stuck_or_timeout_failure"));
-    /// A needed artifact is gone.
-    pub const MISSING_DEPENDENCY_FAILURE: FailureReason =
-        FailureReason(Cow::Borrowed("missing_dependency_failure"));
     /// The agent was told to stop at once.
     pub const RUNNER_INTERRUPTED: FailureReason =
         FailureReason(Cow::Borrowed("runner_interrupted"));

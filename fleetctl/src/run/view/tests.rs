@@ -5,12 +5,10 @@ use std::rc::Rc;
 
 use bytes::Bytes;
 use fleet_coordinator::{CancelMode, Created, JobEvent};
-use fleet_model::{
-    AgentName, AllowFailure, AutoCancel, FailureReason, PipelineId, PlannedJob, Retry, Scheduling,
-    When,
-};
+use fleet_model::{AgentName, AutoCancel, FailureReason, PipelineId};
 
 use super::*;
+use crate::run::select::tests::job;
 
 fn plan(jobs: &[(&str, &str)]) -> Plan {
     let mut stages: Vec<String> = Vec::new();
@@ -20,7 +18,7 @@ fn plan(jobs: &[(&str, &str)]) -> Plan {
             if stages.last().map(String::as_str) != Some(*stage) {
                 stages.push((*stage).to_owned());
             }
-            planned(name, stages.len() - 1)
+            job((*name).to_owned(), stages.len() - 1)
         })
         .collect();
     Plan {
@@ -28,33 +26,6 @@ fn plan(jobs: &[(&str, &str)]) -> Plan {
         stages,
         jobs,
         auto_cancel: AutoCancel::default(),
-    }
-}
-
-fn planned(name: &str, stage: usize) -> PlannedJob {
-    PlannedJob {
-        name: name.to_owned(),
-        stage,
-        scheduling: Scheduling::Stage,
-        artifacts_from: Vec::new(),
-        when: When::OnSuccess,
-        allow_failure: AllowFailure::No,
-        retry: Retry::default(),
-        timeout: None,
-        tags: Vec::new(),
-        interruptible: false,
-        resource_group: None,
-        environment: None,
-        coverage: None,
-        manual_confirmation: None,
-        variables: Vec::new(),
-        image: None,
-        services: Vec::new(),
-        script: Vec::new(),
-        after_script: Vec::new(),
-        artifacts: Vec::new(),
-        caches: Vec::new(),
-        hooks: Vec::new(),
     }
 }
 
