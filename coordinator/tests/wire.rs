@@ -73,6 +73,7 @@ impl Fleet {
             stages: vec!["one".into(), "two".into()],
             jobs,
             auto_cancel: AutoCancel::default(),
+            user: Vec::new(),
         };
         let request = Request {
             project: ProjectId(1),
@@ -244,6 +245,7 @@ fn job(name: &str, stage: usize) -> PlannedJob {
         artifacts: Vec::new(),
         caches: Vec::new(),
         hooks: Vec::new(),
+        overriding: Vec::new(),
     }
 }
 

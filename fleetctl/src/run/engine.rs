@@ -278,6 +278,7 @@ mod tests {
                     stages: vec!["test".to_owned()],
                     jobs: vec![job("a".to_owned(), 0)],
                     auto_cancel: AutoCancel::default(),
+                    user: Vec::new(),
                 },
                 source: Source::Folder {
                     path: dir.path().display().to_string(),

@@ -196,6 +196,7 @@ impl Picked<'_> {
                 .collect(),
             jobs,
             auto_cancel: self.plan.auto_cancel,
+            user: self.plan.user,
         };
         let left_out = self
             .left_out
@@ -288,6 +289,7 @@ pub(super) mod tests {
             stages: Vec::new(),
             jobs: Vec::new(),
             auto_cancel: AutoCancel::default(),
+            user: Vec::new(),
         };
         for line in lines {
             let mut words = line.split(',').map(str::trim);
@@ -354,6 +356,7 @@ pub(super) mod tests {
             artifacts: Vec::new(),
             caches: Vec::new(),
             hooks: Vec::new(),
+            overriding: Vec::new(),
         }
     }
 

@@ -145,8 +145,7 @@ fn passes(
 /// What includes may refer to.
 fn variables(context: &Context) -> Vec<Variable> {
     let mut all = predefined::for_pipeline(context);
-    all.extend(context.project_variables.iter().cloned());
-    all.extend(context.pipeline_variables.iter().cloned());
+    all.extend(context.settings());
     all
 }
 

@@ -34,6 +34,15 @@ pub struct Context {
     pub changes: Changes,
 }
 
+impl Context {
+    /// What stands over YAML: the project's variables, then the pipeline's own.
+    #[must_use]
+    pub fn settings(&self) -> Vec<Variable> {
+        let all = self.project_variables.iter().chain(&self.pipeline_variables);
+        all.cloned().collect()
+    }
+}
+
 /// `CI_PIPELINE_SOURCE`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum PipelineSource {

@@ -126,6 +126,7 @@ fn attempt(
             stages,
             jobs,
             auto_cancel,
+            user: pipeline.user,
         })
     } else {
         Err(diagnostics)

@@ -17,6 +17,8 @@ pub struct Plan {
     pub jobs: Vec<PlannedJob>,
     /// `workflow:auto_cancel`.
     pub auto_cancel: AutoCancel,
+    /// Who started it (`GITLAB_USER_*`): over what the jobs report to each other.
+    pub user: Vec<Variable>,
 }
 
 /// One job of a plan.
@@ -50,10 +52,13 @@ pub struct PlannedJob {
     pub coverage: Option<String>,
     /// What a person is asked before a manual job starts.
     pub manual_confirmation: Option<String>,
-    /// All that is known when the plan is made, lowest precedence first, values
-    /// unexpanded. What only exists once the job runs (ids, tokens) is added
-    /// when it is leased.
+    /// What is known when the plan is made, lowest precedence first, values
+    /// unexpanded: predefined and YAML. What only exists once the job runs (ids,
+    /// tokens) is added when it is leased, and so are the settings of project and
+    /// pipeline, which stand over these: a plan holds no secrets.
     pub variables: Vec<Variable>,
+    /// What stands over the settings too: its environment's slug and address.
+    pub overriding: Vec<Variable>,
     /// The image; none: the agent's own default, or a shell.
     pub image: Option<Image>,
     /// Containers beside it.

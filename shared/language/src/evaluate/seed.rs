@@ -109,6 +109,7 @@ pub(super) fn planned(
 ) -> (PlannedJob, Vec<Diagnostic>) {
     let mut diagnostics = Vec::new();
     let (mut variables, place) = job_variables(job, decision.rule, decision.when, pipeline, event);
+    let own = variables.len() - pipeline.user.len() - pipeline.settings.len();
     let scope = Scope::new(&variables, event);
     let tags = job
         .tags
@@ -125,16 +126,8 @@ pub(super) fn planned(
         .as_ref()
         .zip(place)
         .map(|(written, place)| environment(written, place, &scope));
-    if let Some(environment) = &environment {
-        // Nothing stands over these two.
-        variables.push(Variable::new(
-            "CI_ENVIRONMENT_SLUG",
-            environment.slug.as_str(),
-        ));
-        if let Some(url) = &environment.url {
-            variables.push(Variable::new("CI_ENVIRONMENT_URL", url.as_str()));
-        }
-    }
+    let overriding = environment.as_ref().map(slug_and_url).unwrap_or_default();
+    variables.extend(overriding.iter().cloned());
     if let Err(error) = variables::expand_for_job(variables.clone()) {
         let code = match error {
             variables::Error::Circular(_) => "circular-variables",
@@ -146,6 +139,7 @@ pub(super) fn planned(
             Some(job.span),
         ));
     }
+    variables.truncate(own);
     let planned = PlannedJob {
         name: job.name.clone(),
         stage,
@@ -165,6 +159,7 @@ pub(super) fn planned(
         coverage: job.coverage.clone(),
         manual_confirmation: job.manual_confirmation.clone(),
         variables,
+        overriding,
         image: job.image.clone(),
         services: job.services.clone(),
         script: job.script.clone(),
@@ -204,6 +199,7 @@ fn job_variables(
     let own = all.len();
     all.extend(pipeline.predefined.iter().cloned());
     all.extend(yaml);
+    all.extend(pipeline.user.iter().cloned());
     all.extend(pipeline.settings.iter().cloned());
     let place = job
         .environment
@@ -234,6 +230,14 @@ impl Place {
             .unwrap_or_else(|| slug::deployment_tier(&name).to_owned());
         Place { name, tier }
     }
+}
+
+/// Nothing stands over these two.
+fn slug_and_url(environment: &Environment) -> Vec<Variable> {
+    let slug = Variable::new("CI_ENVIRONMENT_SLUG", environment.slug.as_str());
+    let url = environment.url.as_deref();
+    let url = url.map(|url| Variable::new("CI_ENVIRONMENT_URL", url));
+    std::iter::once(slug).chain(url).collect()
 }
 
 fn environment(written: &config::Environment, place: Place, scope: &Scope<'_>) -> Environment {

@@ -19,8 +19,10 @@ pub(super) struct Pipeline {
     pub(super) predefined: Vec<Variable>,
     /// Global variables under those of the workflow's rule.
     pub(super) global: Vec<Variable>,
-    /// What stands over YAML: the user, the project's settings, the pipeline's
-    /// own variables.
+    /// Who started it: over YAML.
+    pub(super) user: Vec<Variable>,
+    /// What stands over all that: the project's settings, the pipeline's own
+    /// variables.
     pub(super) settings: Vec<Variable>,
 }
 
@@ -30,15 +32,13 @@ pub(super) struct Pipeline {
 /// They want no pipeline; what there is to say about it.
 pub(super) fn decide(config: &Config, event: &Event<'_>) -> Result<Pipeline, Diagnostic> {
     let context = event.context;
-    let mut settings = predefined::for_user(context);
-    settings.extend(context.project_variables.iter().cloned());
-    settings.extend(context.pipeline_variables.iter().cloned());
     let mut pipeline = Pipeline {
         name: None,
         on_job_failure: config.workflow.on_job_failure,
         predefined: predefined::for_pipeline(context),
         global: config.variables.clone(),
-        settings,
+        user: predefined::for_user(context),
+        settings: context.settings(),
     };
 
     if let Some(rules) = &config.workflow.rules {
@@ -79,7 +79,7 @@ fn filtered(why: &str, rule: Option<&Rule>) -> Diagnostic {
 impl Pipeline {
     /// All variables outside of jobs, lowest precedence first.
     fn variables(&self) -> Vec<Variable> {
-        [&self.predefined, &self.global, &self.settings]
+        [&self.predefined, &self.global, &self.user, &self.settings]
             .into_iter()
             .flatten()
             .cloned()

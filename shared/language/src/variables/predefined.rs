@@ -9,7 +9,7 @@
 //! expands references in them, so that there a commit message can break a
 //! pipeline.
 
-use fleet_model::{EnvironmentAction, JobId, PipelineId, Variable};
+use fleet_model::{EnvironmentAction, JobId, PipelineId, Plan, PlannedJob, Variable};
 
 use super::slug;
 use crate::{Context, PipelineSource, RefKind};
@@ -173,25 +173,22 @@ pub fn for_lease(facts: &LeaseFacts<'_>) -> Vec<Variable> {
 }
 
 /// All variables of an attempt, lowest precedence first: those of its lease,
-/// those the plan gave the job, and in between - over the job's own YAML, under
-/// the project's settings - what earlier jobs reported with dotenv.
+/// those the plan gave the job, what earlier jobs reported with dotenv, the
+/// settings of its project and pipeline, and what stands over all.
 #[must_use]
 pub fn for_attempt(
     facts: &LeaseFacts<'_>,
-    planned: &[Variable],
+    plan: &Plan,
+    job: &PlannedJob,
     dotenv: Vec<Variable>,
+    settings: Vec<Variable>,
 ) -> Vec<Variable> {
-    let user_block = planned.windows(USER.len()).rposition(|window| {
-        window
-            .iter()
-            .zip(USER)
-            .all(|(variable, key)| variable.key == key)
-    });
-    let (own, settings) = planned.split_at(user_block.map_or(0, |at| at + USER.len()));
     let mut all = for_lease(facts);
-    all.extend_from_slice(own);
+    all.extend_from_slice(&job.variables);
     all.extend(dotenv);
-    all.extend_from_slice(settings);
+    all.extend_from_slice(&plan.user);
+    all.extend(settings);
+    all.extend_from_slice(&job.overriding);
     all
 }
 

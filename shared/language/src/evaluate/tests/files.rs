@@ -115,7 +115,7 @@ fn old_names_reach_the_job() {
             .into_iter()
             .collect();
         let plan = planned(OLD_STYLE, &context);
-        let all = for_attempt(&facts, &plan.jobs[2].variables, Vec::new());
+        let all = for_attempt(&facts, &plan, &plan.jobs[2], Vec::new(), context.settings());
         let all = expand_for_job(all).unwrap();
         let index = Index::new(&all);
         assert_eq!(index.value("REGISTRY_IMAGE"), Some(image));

@@ -1,16 +1,27 @@
 //! Which variables a planned job has, and what is expanded with them.
 
-use fleet_model::{ArtifactWhen, EnvironmentAction, JobId, PipelineId};
+use fleet_model::{ArtifactWhen, EnvironmentAction, JobId, PipelineId, Plan};
 
 use super::*;
 use crate::config::{Cache, CacheKey, Environment, Parallel};
 use crate::variables::predefined::{LeaseFacts, for_attempt};
 use crate::variables::{Index, expand_for_job};
 
+/// The only job of a plan, with all that is known before it is leased in its
+/// variables.
 fn planned(config: &Config, context: &Context) -> fleet_model::PlannedJob {
+    let mut plan = only(config, context);
+    let mut job = plan.jobs.swap_remove(0);
+    job.variables.append(&mut plan.user);
+    job.variables.extend(context.settings());
+    job.variables.extend(job.overriding.iter().cloned());
+    job
+}
+
+fn only(config: &Config, context: &Context) -> Plan {
     let evaluation = evaluate(config, context);
     assert_eq!(evaluation.diagnostics, []);
-    evaluation.plan.unwrap().jobs.swap_remove(0)
+    evaluation.plan.unwrap()
 }
 
 fn one(job: Job) -> Config {
@@ -298,7 +309,7 @@ fn a_lease_adds_ids_and_tokens_and_dotenv_stands_under_settings() {
         project_variables: vec![variable("B", "project")],
         ..push()
     };
-    let job = planned(&config, &context);
+    let plan = only(&config, &context);
     let facts = LeaseFacts {
         pipeline: PipelineId(5),
         job: JobId(9),
@@ -312,7 +323,7 @@ fn a_lease_adds_ids_and_tokens_and_dotenv_stands_under_settings() {
         agent_tags: &["docker".to_owned(), "arm".to_owned()],
     };
     let dotenv = vec![variable("A", "dotenv"), variable("B", "dotenv")];
-    let all = for_attempt(&facts, &job.variables, dotenv);
+    let all = for_attempt(&facts, &plan, &plan.jobs[0], dotenv, context.settings());
     let index = Index::new(&all);
     for (key, value) in [
         ("A", "dotenv"),
