@@ -3,19 +3,35 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use fleet_model::{AgentName, Fence, Timestamp};
+use serde::{Deserialize, Serialize};
 
+use crate::progress::is_default;
 use crate::scheduler::{Capability, Requirements};
+use crate::tracked::Tracked;
 use crate::{AgentStatus, AgentView, Obstacle};
 
-/// One agent.
-#[derive(Clone, Debug)]
-pub(crate) struct Agent {
+/// What is kept of an agent. Field names are those on disk.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Profile {
     pub(crate) boot_id: String,
     pub(crate) slots: u32,
+    #[serde(flatten)]
     pub(crate) capability: Capability,
+    /// An operator wants it to get no new leases.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub(crate) draining: bool,
+    /// It is refused for good.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub(crate) revoked: bool,
+}
+
+/// What is known of an agent while the coordinator lives.
+#[derive(Clone, Debug)]
+pub(crate) struct Presence {
     pub(crate) connected: bool,
     /// Not heard of within the heartbeat TTL.
     pub(crate) lost: bool,
+    /// Said that it takes no more jobs.
     pub(crate) draining: bool,
     pub(crate) last_heard: Timestamp,
     /// Its leases, also those that have a result and only hold their slot.
@@ -24,26 +40,50 @@ pub(crate) struct Agent {
     pub(crate) check: Option<Timestamp>,
 }
 
-impl Agent {
+impl Presence {
+    /// That of an agent that went away just now, whatever was known of it.
+    pub(crate) fn leave(&mut self, now: Timestamp) {
+        self.connected = false;
+        self.lost = false;
+        self.draining = false;
+        self.last_heard = now;
+    }
+}
+
+/// One agent.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Agent<'a> {
+    pub(crate) profile: &'a Profile,
+    pub(crate) presence: &'a Presence,
+}
+
+impl Agent<'_> {
     pub(crate) fn status(&self) -> AgentStatus {
-        match (self.lost, self.connected) {
+        match (self.presence.lost, self.presence.connected) {
             (true, _) => AgentStatus::Lost,
             (false, true) => AgentStatus::Online,
             (false, false) => AgentStatus::Offline,
         }
     }
 
+    fn is_draining(&self) -> bool {
+        self.profile.draining || self.presence.draining
+    }
+
     fn free_slots(&self) -> u32 {
-        let taken = u32::try_from(self.leases.len()).unwrap_or(u32::MAX);
-        self.slots.saturating_sub(taken)
+        let taken = u32::try_from(self.presence.leases.len()).unwrap_or(u32::MAX);
+        self.profile.slots.saturating_sub(taken)
     }
 
     /// What keeps it from taking any job, but for its slots.
     fn absence(&self) -> Option<Obstacle> {
+        if self.profile.revoked {
+            return Some(Obstacle::Revoked);
+        }
         match self.status() {
             AgentStatus::Lost => Some(Obstacle::Lost),
             AgentStatus::Offline => Some(Obstacle::Offline),
-            AgentStatus::Online if self.draining => Some(Obstacle::Draining),
+            AgentStatus::Online if self.is_draining() => Some(Obstacle::Draining),
             AgentStatus::Online => None,
         }
     }
@@ -52,13 +92,14 @@ impl Agent {
     pub(crate) fn offer(&self) -> Option<(Capability, u32)> {
         match self.absence() {
             Some(_) => None,
-            None => Some((self.capability.clone(), self.free_slots())),
+            None => Some((self.profile.capability.clone(), self.free_slots())),
         }
     }
 
     /// Why it does not take such a job now.
     pub(crate) fn obstacle(&self, job: &Requirements) -> Option<Obstacle> {
-        self.capability
+        let capability = &self.profile.capability;
+        capability
             .obstacle(job)
             .or_else(|| self.absence())
             .or_else(|| (self.free_slots() == 0).then_some(Obstacle::Busy))
@@ -68,14 +109,67 @@ impl Agent {
         AgentView {
             name: name.clone(),
             status: self.status(),
-            draining: self.draining,
-            slots: self.slots,
-            tags: self.capability.tags.iter().cloned().collect(),
-            leases: self.leases.iter().copied().collect(),
-            last_heard: self.last_heard,
+            draining: self.is_draining(),
+            revoked: self.profile.revoked,
+            slots: self.profile.slots,
+            tags: self.profile.capability.tags.iter().cloned().collect(),
+            leases: self.presence.leases.iter().copied().collect(),
+            last_heard: self.presence.last_heard,
         }
     }
 }
 
-/// All agents that ever connected.
-pub(crate) type Agents = BTreeMap<AgentName, Agent>;
+/// All agents that ever connected and were not forgotten.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Agents {
+    profiles: Tracked<AgentName, Profile>,
+    /// Of the same agents.
+    presences: BTreeMap<AgentName, Presence>,
+}
+
+impl Agents {
+    pub(crate) fn get(&self, name: &AgentName) -> Option<Agent<'_>> {
+        let profile = self.profiles.get(name)?;
+        let presence = self.presences.get(name)?;
+        Some(Agent { profile, presence })
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&AgentName, Agent<'_>)> {
+        self.presences.iter().filter_map(|(name, presence)| {
+            let profile = self.profiles.get(name)?;
+            Some((name, Agent { profile, presence }))
+        })
+    }
+
+    /// Enters an agent, or what is new of one that is known; who was not known
+    /// is away.
+    pub(crate) fn enter(&mut self, now: Timestamp, name: AgentName, profile: Profile) {
+        self.profiles.insert(name.clone(), profile);
+        self.presences.entry(name).or_insert(Presence {
+            connected: false,
+            lost: false,
+            draining: false,
+            last_heard: now,
+            leases: BTreeSet::new(),
+            check: None,
+        });
+    }
+
+    pub(crate) fn forget(&mut self, name: &AgentName) {
+        self.profiles.remove(name);
+        self.presences.remove(name);
+    }
+
+    pub(crate) fn profile_mut(&mut self, name: &AgentName) -> Option<&mut Profile> {
+        self.profiles.get_mut(name)
+    }
+
+    pub(crate) fn presence_mut(&mut self, name: &AgentName) -> Option<&mut Presence> {
+        self.presences.get_mut(name)
+    }
+
+    /// The agents of which what is kept changed since this was last asked.
+    pub(crate) fn take_touched(&mut self) -> BTreeSet<AgentName> {
+        self.profiles.take_touched()
+    }
+}

@@ -10,13 +10,15 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Effect {
-    /// Hand a job to an agent.
+    /// Hand a job to an agent. It stays pending until the agent says that it has
+    /// begun ([`Input::Started`](crate::Input::Started)).
     Lease {
         /// Who runs it.
         agent: AgentName,
         /// What.
         job: JobId,
-        /// The number of the try, from 1.
+        /// The number of the try, from 1. A try that was handed out before and
+        /// not begun keeps its number.
         attempt: u32,
         /// The lease.
         fence: Fence,
@@ -48,7 +50,8 @@ pub enum Effect {
         /// The lease.
         fence: Fence,
     },
-    /// A job has a new state.
+    /// A job has a new state; or one that is pending waits for a slot anew,
+    /// because the lease it had was given up.
     JobChanged {
         /// Which.
         job: JobId,
@@ -135,6 +138,12 @@ pub enum Rejected {
     PipelineActive(PipelineId),
     /// The agent is connected and was heard of: it is not dead.
     AgentAlive(AgentName),
+    /// The agent was revoked: nothing it says counts.
+    AgentRevoked(AgentName),
+    /// Only agents that were revoked can be forgotten.
+    AgentNotRevoked(AgentName),
+    /// What the agent had may still run.
+    AgentHasLeases(AgentName),
 }
 
 impl fmt::Display for Rejected {
@@ -180,6 +189,14 @@ impl fmt::Display for Rejected {
             Rejected::AgentAlive(agent) => {
                 write!(f, "agent {agent} is connected: its host is not dead")
             }
+            Rejected::AgentRevoked(agent) => write!(f, "agent {agent} was revoked"),
+            Rejected::AgentNotRevoked(agent) => {
+                write!(f, "agent {agent} cannot be forgotten: it was not revoked")
+            }
+            Rejected::AgentHasLeases(agent) => write!(
+                f,
+                "agent {agent} cannot be forgotten: jobs it had may still run there"
+            ),
         }
     }
 }

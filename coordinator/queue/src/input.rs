@@ -8,6 +8,8 @@ use fleet_model::{
 };
 use serde::{Deserialize, Serialize};
 
+use crate::progress::is_default;
+
 /// The queue's limits in time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Config {
@@ -74,8 +76,10 @@ pub enum Input {
         run_untagged: bool,
         /// Whether it takes jobs of protected refs alone.
         protected_only: bool,
-        /// The leases it still has.
-        held: Vec<Fence>,
+        /// Whether it takes no new jobs, by its own wish: until its next hello.
+        draining: bool,
+        /// The leases it still has, each with whether its job has begun.
+        held: Vec<(Fence, bool)>,
     },
     /// Its stream ended.
     AgentDisconnected {
@@ -87,7 +91,14 @@ pub enum Input {
         /// Who.
         agent: AgentName,
     },
-    /// An attempt ended.
+    /// A leased job has begun: from now on giving its lease up costs an attempt.
+    Started {
+        /// Who says so.
+        agent: AgentName,
+        /// Its lease.
+        fence: Fence,
+    },
+    /// An attempt ended. One that was never said to have started has.
     JobFinished {
         /// Who says so.
         agent: AgentName,
@@ -96,7 +107,8 @@ pub enum Input {
         /// How.
         outcome: Outcome,
     },
-    /// All that an attempt left on the host is gone: its slot is free.
+    /// All that an attempt left on the host is gone: its slot is free. Where it
+    /// had not begun, the job is handed out again.
     Released {
         /// Who says so.
         agent: AgentName,
@@ -139,12 +151,18 @@ pub enum Input {
         /// Which.
         job: JobId,
     },
-    /// An agent is to get no new leases.
+    /// A connected agent wants no new leases, until its next hello.
+    AgentDraining {
+        /// Which.
+        agent: AgentName,
+    },
+    /// An operator wants an agent to get no new leases, however often it
+    /// reconnects.
     DrainAgent {
         /// Which.
         agent: AgentName,
     },
-    /// It is to get leases again.
+    /// It is to get leases again, as far as the operator is concerned.
     ResumeAgent {
         /// Which.
         agent: AgentName,
@@ -154,8 +172,25 @@ pub enum Input {
         /// Which.
         agent: AgentName,
     },
+    /// An agent is not trusted any more: its attempts end at once, its word counts
+    /// for nothing, and it is refused from now on. Its stream is the caller's to
+    /// end, before any heartbeat is answered again.
+    ///
+    /// What it had may still run there: further attempts and resource groups wait
+    /// until its orphan deadline and margin have passed, or for
+    /// [`Input::ConfirmDead`].
+    RevokeAgent {
+        /// Which.
+        agent: AgentName,
+    },
+    /// A revoked agent without leases is forgotten: its name is free for another.
+    ForgetAgent {
+        /// Which.
+        agent: AgentName,
+    },
     /// The coordinator was away: no agent is connected, and none is to blame
-    /// for the silence, so each has its full deadlines again.
+    /// for the silence, so each has its full deadlines again, and what should
+    /// have been reported meanwhile has time for that.
     Restarted,
     /// The time of [`Queue::next_wakeup`](crate::Queue::next_wakeup) has come.
     Tick,
@@ -181,7 +216,7 @@ pub enum OnNewCommit {
     Interruptible,
 }
 
-/// A pipeline that is to be created.
+/// A pipeline that is to be created. Field names are those on disk.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NewPipeline {
     /// Its id, never used before.
@@ -191,12 +226,14 @@ pub struct NewPipeline {
     /// How many stages it has.
     pub stages: u32,
     /// What a job's failure does to the rest.
+    #[serde(default, skip_serializing_if = "is_default")]
     pub on_job_failure: OnJobFailure,
     /// Its jobs, at least one.
     pub jobs: Vec<NewJob>,
 }
 
-/// A job that is to be created.
+/// A job that is to be created. Field names are those on disk; what most jobs
+/// have alike is left out there.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NewJob {
     /// Its id, never used before; of two jobs the smaller id is the older.
@@ -206,31 +243,57 @@ pub struct NewJob {
     /// Its stage, from 0.
     pub stage: u32,
     /// What it waits for.
+    #[serde(default, skip_serializing_if = "is_default")]
     pub scheduling: Scheduling,
     /// When it runs.
+    #[serde(default = "on_success", skip_serializing_if = "is_on_success")]
     pub when: When,
     /// Whether its failure fails the pipeline.
+    #[serde(default = "not_allowed", skip_serializing_if = "is_not_allowed")]
     pub allow_failure: AllowFailure,
     /// Automatic further attempts.
+    #[serde(default, skip_serializing_if = "is_default")]
     pub retry: Retry,
     /// Its clock; none: [`Config::default_job_timeout`].
+    #[serde(default, skip_serializing_if = "is_default")]
     pub timeout: Option<Duration>,
     /// What its agent must offer.
+    #[serde(default, skip_serializing_if = "is_default")]
     pub tags: Vec<String>,
     /// Jobs of one group of a project never overlap.
+    #[serde(default, skip_serializing_if = "is_default")]
     pub resource_group: Option<String>,
     /// Whether a newer pipeline may cancel it.
+    #[serde(default, skip_serializing_if = "is_default")]
     pub interruptible: bool,
     /// Whether it runs for a protected ref.
+    #[serde(default, skip_serializing_if = "is_default")]
     pub protected: bool,
 }
 
 /// What a job waits for.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Scheduling {
     /// All jobs of all earlier stages.
+    #[default]
     Stage,
     /// These jobs of its pipeline alone; none: it starts at once.
     Dag(Vec<JobId>),
+}
+
+fn on_success() -> When {
+    When::OnSuccess
+}
+
+fn is_on_success(when: &When) -> bool {
+    *when == When::OnSuccess
+}
+
+fn not_allowed() -> AllowFailure {
+    AllowFailure::No
+}
+
+fn is_not_allowed(allow_failure: &AllowFailure) -> bool {
+    *allow_failure == AllowFailure::No
 }

@@ -1,18 +1,19 @@
 //! The jobs of one pipeline, and the counts that make a change cost only as much
 //! as it touches.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod layout;
+
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use fleet_model::{
-    AllowFailure, FailureReason, Fence, JobId, JobState, OnJobFailure, PipelineId, ProjectId,
-    Retry, Timestamp, When,
+    AllowFailure, JobId, JobState, OnJobFailure, PipelineId, ProjectId, Retry, Timestamp, When,
 };
 
+use crate::progress::Progress;
 use crate::readiness::{self, Verdict};
 use crate::scheduler::Requirements;
 use crate::status::{self, Counts, Kind, Kinds, Set};
-use crate::{NewJob, NewPipeline, Rejected, Scheduling};
 
 /// One job with its latest attempt.
 #[derive(Clone, Debug)]
@@ -37,21 +38,7 @@ pub(crate) struct Job {
     /// What it is counted as.
     kind: Kind,
 
-    pub(crate) state: JobState,
-    pub(crate) since: Timestamp,
-    pub(crate) attempt: u32,
-    /// Whether any attempt of it was ever leased.
-    pub(crate) started: bool,
-    pub(crate) reason: Option<FailureReason>,
-    pub(crate) exit_code: i32,
-    /// Whether failure or cancellation of this attempt does not count, or the
-    /// manual job is optional.
-    pub(crate) allowed: bool,
-    /// Somebody asked for this attempt: it waits for what runs before it, but
-    /// for no person, timer or result.
-    pub(crate) at_once: bool,
-    pub(crate) has_resource: bool,
-    pub(crate) fence: Option<Fence>,
+    pub(crate) progress: Progress,
 }
 
 impl Job {
@@ -60,21 +47,15 @@ impl Job {
         self.kind == Kind::Warning
     }
 
-    /// Whether the script's `exit_code` makes a failure one that does not count.
-    pub(crate) fn allows(&self, exit_code: i32) -> bool {
+    /// Whether failure or cancellation of this attempt does not count, or the
+    /// manual job is optional.
+    pub(crate) fn is_allowed(&self) -> bool {
+        let exit_code = self.progress.exit_code;
         match &self.allow_failure {
             AllowFailure::No => false,
             AllowFailure::Yes => true,
             AllowFailure::ExitCodes(codes) => exit_code != 0 && codes.contains(&exit_code),
         }
-    }
-
-    /// Forgets what became of the last attempt.
-    pub(crate) fn renew(&mut self) {
-        self.reason = None;
-        self.exit_code = 0;
-        self.allowed = self.allows(0);
-        self.at_once = false;
     }
 
     /// Whether it holds back what waits for it.
@@ -103,9 +84,10 @@ pub(crate) struct Pipeline {
     pub(crate) id: PipelineId,
     pub(crate) project: ProjectId,
     pub(crate) on_job_failure: OnJobFailure,
-    pub(crate) jobs: Vec<Job>,
+    pub(crate) created: Timestamp,
+    jobs: Vec<Job>,
     /// Status and warnings as last told to the world.
-    pub(crate) shown: Option<(JobState, bool)>,
+    shown: Option<(JobState, bool)>,
     stages: Vec<Stage>,
     counts: Counts,
     /// Stages with a job that has not ended.
@@ -117,119 +99,22 @@ pub(crate) struct Pipeline {
 }
 
 impl Pipeline {
-    /// Checks a new pipeline and lays out its jobs, all created.
-    pub(crate) fn new(now: Timestamp, new: NewPipeline) -> Result<Pipeline, Rejected> {
-        if new.jobs.is_empty() {
-            return Err(Rejected::NoJobs(new.id));
-        }
-        let mut index_of = BTreeMap::new();
-        for (index, job) in new.jobs.iter().enumerate() {
-            if index_of.insert(job.id, index).is_some() {
-                return Err(Rejected::JobExists(job.id));
-            }
-            if job.stage >= new.stages {
-                return Err(Rejected::UnknownStage {
-                    job: job.id,
-                    stage: job.stage,
-                });
-            }
-        }
-        // Stages without jobs behind the last that has some hold nothing back.
-        let stages = new.jobs.iter().map(|job| job.stage + 1).max().unwrap_or(0);
-        let mut pipeline = Pipeline {
-            id: new.id,
-            project: new.project,
-            on_job_failure: new.on_job_failure,
-            jobs: Vec::with_capacity(new.jobs.len()),
-            shown: None,
-            stages: vec![Stage::default(); stages as usize],
-            counts: Counts::default(),
-            open: BTreeSet::new(),
-            waiting: BTreeSet::new(),
-            undecided: BTreeSet::new(),
-        };
-        for job in new.jobs {
-            let needs = needs_of(&job, &index_of)?;
-            pipeline.jobs.push(lay_out(now, job, needs));
-        }
-        pipeline.link();
-        pipeline.check_order()?;
-        Ok(pipeline)
+    pub(crate) fn jobs(&self) -> &[Job] {
+        &self.jobs
     }
 
-    /// Fills the counts and the reverse of `needs`.
-    fn link(&mut self) {
-        for index in 0..self.jobs.len() {
-            let kind = self.jobs[index].kind;
-            let stage = self.jobs[index].stage;
-            self.stages[stage].jobs.push(index);
-            self.stages[stage].counts.add(kind);
-            self.counts.add(kind);
-            self.open.insert(stage);
-            let Some(needs) = self.jobs[index].needs.clone() else {
-                self.waiting.insert((stage, index));
-                continue;
-            };
-            self.undecided.insert(index);
-            for need in needs {
-                let kind = self.jobs[need].kind;
-                self.jobs[index].needed.add(kind);
-                self.jobs[need].dependants.push(index);
-            }
-        }
-    }
-
-    /// Refuses jobs that wait for each other in a circle: also one that needs a
-    /// job of a later stage which waits for the first one's stage.
-    fn check_order(&self) -> Result<(), Rejected> {
-        let mut open_needs: Vec<usize> = Vec::with_capacity(self.jobs.len());
-        for job in &self.jobs {
-            open_needs.push(job.needs.as_ref().map_or(0, Vec::len));
-        }
-        let mut open_in_stage: Vec<usize> = self.stages.iter().map(|s| s.jobs.len()).collect();
-        let mut frontier = 0;
-        let mut ready: Vec<usize> = (0..self.jobs.len())
-            .filter(|i| self.jobs[*i].needs.is_some() && open_needs[*i] == 0)
-            .collect();
-        let mut left = self.jobs.len();
-        let mut done = vec![false; self.jobs.len()];
-        loop {
-            if let Some(index) = ready.pop() {
-                done[index] = true;
-                left -= 1;
-                open_in_stage[self.jobs[index].stage] -= 1;
-                for dependant in &self.jobs[index].dependants {
-                    open_needs[*dependant] -= 1;
-                    if open_needs[*dependant] == 0 {
-                        ready.push(*dependant);
-                    }
-                }
-            } else if frontier < self.stages.len()
-                && frontier
-                    .checked_sub(1)
-                    .is_none_or(|s| open_in_stage[s] == 0)
-            {
-                // All earlier stages have ended: this one's jobs may start.
-                let waiting = self.waiting.range((frontier, 0)..(frontier + 1, 0));
-                ready.extend(waiting.map(|(_, index)| *index));
-                frontier += 1;
-            } else {
-                break;
-            }
-        }
-        match done.iter().position(|done| !done) {
-            Some(index) if left > 0 => Err(Rejected::CircularNeeds(self.jobs[index].id)),
-            _ => Ok(()),
-        }
+    /// What of a job's progress may change beside its state.
+    pub(crate) fn progress_mut(&mut self, index: usize) -> &mut Progress {
+        &mut self.jobs[index].progress
     }
 
     /// Gives a job a new state; the counts follow.
     pub(crate) fn set(&mut self, index: usize, now: Timestamp, state: JobState) {
         let job = &mut self.jobs[index];
         let before = job.kind;
-        let after = Kind::of(state, job.allowed);
-        job.state = state;
-        job.since = now;
+        let after = Kind::of(state, job.is_allowed());
+        job.progress.state = state;
+        job.progress.since = now;
         job.kind = after;
         let stage = job.stage;
         if state != JobState::Created {
@@ -257,7 +142,7 @@ impl Pipeline {
             let job = &mut self.jobs[*dependant];
             job.needed.remove(before);
             job.needed.add(after);
-            if job.state == JobState::Created {
+            if job.progress.state == JobState::Created {
                 self.undecided.insert(*dependant);
             }
         }
@@ -272,7 +157,7 @@ impl Pipeline {
         let mut decided = Vec::new();
         while let Some(index) = self.undecided.pop_first() {
             let job = &self.jobs[index];
-            if job.state == JobState::Created && job.needs.is_some() {
+            if job.progress.state == JobState::Created && job.needs.is_some() {
                 let previous = status::composite(job.needed.kinds(), Set::Needs);
                 let verdict = verdict(job, previous);
                 if verdict != Verdict::Wait {
@@ -340,7 +225,7 @@ impl Pipeline {
             }
         }
         after.append(&mut seen);
-        after.retain(|index| self.jobs[*index].state == JobState::Skipped);
+        after.retain(|index| self.jobs[*index].progress.state == JobState::Skipped);
         after
     }
 
@@ -351,6 +236,12 @@ impl Pipeline {
             status::composite(kinds, Set::Stages),
             kinds.has_any(Kinds::WARNINGS),
         )
+    }
+
+    /// Status and warnings, where they are not what the world was told last.
+    pub(crate) fn news(&mut self) -> Option<(JobState, bool)> {
+        let status = self.status();
+        (self.shown.replace(status) != Some(status)).then_some(status)
     }
 
     /// The state of each stage.
@@ -378,60 +269,7 @@ impl Pipeline {
 /// its predecessors, once they have ended.
 fn verdict(job: &Job, previous: JobState) -> Verdict {
     match readiness::verdict(job.when, previous, job.waits_for()) {
-        Verdict::Skip if job.at_once => Verdict::Go,
+        Verdict::Skip if job.progress.at_once => Verdict::Go,
         verdict => verdict,
     }
-}
-
-/// The indexes of the jobs that `job` needs, each once.
-fn needs_of(
-    job: &NewJob,
-    index_of: &BTreeMap<JobId, usize>,
-) -> Result<Option<Vec<usize>>, Rejected> {
-    let Scheduling::Dag(needs) = &job.scheduling else {
-        return Ok(None);
-    };
-    let mut indexes = BTreeSet::new();
-    for need in needs {
-        let index = index_of.get(need).ok_or(Rejected::UnknownNeed {
-            job: job.id,
-            need: *need,
-        })?;
-        indexes.insert(*index);
-    }
-    Ok(Some(indexes.into_iter().collect()))
-}
-
-fn lay_out(now: Timestamp, new: NewJob, needs: Option<Vec<usize>>) -> Job {
-    let mut job = Job {
-        id: new.id,
-        name: new.name,
-        stage: new.stage as usize,
-        when: new.when,
-        allow_failure: new.allow_failure,
-        retry: new.retry,
-        timeout: new.timeout,
-        requirements: Requirements {
-            tags: new.tags.into_iter().collect(),
-            protected: new.protected,
-        },
-        resource_group: new.resource_group,
-        interruptible: new.interruptible,
-        needs,
-        dependants: Vec::new(),
-        needed: Counts::default(),
-        kind: Kind::Created,
-        state: JobState::Created,
-        since: now,
-        attempt: 1,
-        started: false,
-        reason: None,
-        exit_code: 0,
-        allowed: false,
-        at_once: false,
-        has_resource: false,
-        fence: None,
-    };
-    job.renew();
-    job
 }

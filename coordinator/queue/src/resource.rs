@@ -34,6 +34,10 @@ impl Resources {
         true
     }
 
+    pub(crate) fn is_taken(&self, key: &GroupKey) -> bool {
+        self.groups.contains_key(key)
+    }
+
     /// Queues `job` for a group that another job has.
     pub(crate) fn wait(&mut self, key: &GroupKey, since: Timestamp, job: JobId) {
         if let Some(group) = self.groups.get_mut(key) {

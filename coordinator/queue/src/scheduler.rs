@@ -9,6 +9,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use fleet_model::{AgentName, JobId, ProjectId, Timestamp};
+use serde::{Deserialize, Serialize};
 
 use crate::Obstacle;
 
@@ -21,8 +22,9 @@ pub(crate) struct Requirements {
 
 /// What an agent offers. Fewer tags come first: who offers less is asked first,
 /// so that rarer abilities stay free for the jobs that need them.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Capability {
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub(crate) tags: BTreeSet<String>,
     pub(crate) run_untagged: bool,
     pub(crate) protected_only: bool,
@@ -240,6 +242,44 @@ impl Scheduler {
             })
             .min_by_key(|(order, _)| *order)
             .map(|((_, job), agent)| (job, agent.clone()))
+    }
+
+    /// All jobs, in the order in which slots that fit them all would be given.
+    pub(crate) fn order(&self) -> impl Iterator<Item = JobId> {
+        let mut jobs: BTreeMap<ProjectId, BTreeSet<JobId>> = BTreeMap::new();
+        for class in self.classes.values() {
+            for (project, of_class) in &class.jobs {
+                jobs.entry(*project).or_default().extend(of_class);
+            }
+        }
+        let head = |running, project, jobs: &BTreeSet<JobId>| {
+            jobs.first().map(|job| (running, *job, project))
+        };
+        let mut heads: BTreeSet<(u32, JobId, ProjectId)> = jobs
+            .iter()
+            .filter_map(|(project, jobs)| head(self.running_of(*project), *project, jobs))
+            .collect();
+        std::iter::from_fn(move || {
+            let (running, job, project) = heads.pop_first()?;
+            let rest = jobs.get_mut(&project)?;
+            rest.remove(&job);
+            heads.extend(head(running + 1, project, rest));
+            Some(job)
+        })
+    }
+
+    /// How many jobs are running.
+    pub(crate) fn running(&self) -> usize {
+        self.running.values().map(|running| *running as usize).sum()
+    }
+
+    /// Nobody was there to be heard: no agent was missing before now.
+    pub(crate) fn restart(&mut self, now: Timestamp) {
+        for class in self.classes.values_mut() {
+            if class.served_by.is_empty() {
+                class.unserved = Some(now);
+            }
+        }
     }
 
     /// Since when the longest-waiting job has waited without any present agent

@@ -32,7 +32,8 @@ pub struct JobView {
     pub exit_code: i32,
     /// Whether its failure or cancellation does not count.
     pub allowed_failure: bool,
-    /// Its lease, while it has one.
+    /// The lease under which it runs or is about to. One that was ended without
+    /// its agent's word stays until nothing of it can run any more.
     pub fence: Option<Fence>,
 }
 
@@ -68,6 +69,8 @@ pub struct LeaseView {
     pub agent: AgentName,
     /// Since when.
     pub since: Timestamp,
+    /// Whether its agent has said that the job began.
+    pub started: bool,
     /// Whether the attempt has a result; the lease then only holds its slot.
     pub finished: bool,
 }
@@ -79,8 +82,10 @@ pub struct AgentView {
     pub name: AgentName,
     /// Whether it is there.
     pub status: AgentStatus,
-    /// Whether it is to get no new leases.
+    /// Whether it is to get no new leases, by an operator's wish or its own.
     pub draining: bool,
+    /// Whether it is refused for good.
+    pub revoked: bool,
     /// Jobs it runs at once.
     pub slots: u32,
     /// What it offers, sorted.
@@ -168,7 +173,19 @@ pub enum Why {
         agent: AgentName,
         /// Whether the agent is there.
         status: AgentStatus,
+        /// Whether the agent has said that the job began.
+        started: bool,
         /// When the attempt is called lost if the agent is not heard of.
+        lost: Timestamp,
+    },
+    /// Its last attempt was given up, but perhaps still runs: no other starts
+    /// before that is over.
+    LastAttempt {
+        /// Where it ran.
+        agent: AgentName,
+        /// Whether the agent is there.
+        status: AgentStatus,
+        /// When it surely is over if the agent is not heard of.
         lost: Timestamp,
     },
     /// It has ended.
@@ -192,6 +209,8 @@ pub enum Obstacle {
     Offline,
     /// It has not been heard of.
     Lost,
+    /// It is refused for good.
+    Revoked,
     /// It is to get no new leases.
     Draining,
     /// All its slots are taken.

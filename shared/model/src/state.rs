@@ -15,9 +15,9 @@ pub enum JobState {
     WaitingForResource,
     /// Prerequisites are being made.
     Preparing,
-    /// Ready; waits for a slot.
+    /// Ready: waits for a slot, or has one and has not begun there.
     Pending,
-    /// Leased to an agent.
+    /// Its agent has begun with it.
     Running,
     /// Ended well.
     Success,

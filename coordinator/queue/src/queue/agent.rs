@@ -1,10 +1,11 @@
 //! What agents say of themselves, and what their silence means.
 
+use std::collections::BTreeSet;
+
 use fleet_model::{AgentName, Fence};
 
 use super::Queue;
-use crate::agents::Agent;
-use crate::scheduler::Capability;
+use crate::agents::Profile;
 use crate::timer::Timer;
 use crate::{AgentStatus, Effect, Rejected, StopReason};
 
@@ -12,46 +13,51 @@ impl Queue {
     pub(super) fn agent_connected(
         &mut self,
         name: AgentName,
-        boot_id: String,
-        slots: u32,
-        capability: Capability,
-        held: &[Fence],
-    ) {
-        let before = self.agents.get(&name);
-        let same_boot = before.is_some_and(|agent| agent.boot_id == boot_id);
-        let draining = before.is_some_and(|agent| agent.draining);
-        let leases = before.map(|agent| agent.leases.clone()).unwrap_or_default();
-        let check = before.and_then(|agent| agent.check);
-        self.agents.insert(
-            name.clone(),
-            Agent {
-                boot_id,
-                slots,
-                capability,
-                connected: true,
-                lost: false,
-                draining,
-                last_heard: self.now,
-                leases: leases.clone(),
-                check,
-            },
-        );
+        mut profile: Profile,
+        draining: bool,
+        held: &[(Fence, bool)],
+    ) -> Result<(), Rejected> {
+        let mut same_boot = false;
+        let mut leases = BTreeSet::new();
+        if let Some(before) = self.agents.get(&name) {
+            if before.profile.revoked {
+                return Err(Rejected::AgentRevoked(name));
+            }
+            same_boot = before.profile.boot_id == profile.boot_id;
+            profile.draining = before.profile.draining;
+            leases.clone_from(&before.presence.leases);
+        }
+        self.agents.enter(self.now, name.clone(), profile);
+        if let Some(presence) = self.agents.presence_mut(&name) {
+            presence.connected = true;
+            presence.lost = false;
+            presence.draining = draining;
+            presence.last_heard = self.now;
+        }
+        // What was not heard of: also of a lease that is about to be given up.
+        for (fence, started) in held {
+            if *started && self.lease_of(&name, *fence).is_some() {
+                self.begin(*fence);
+            }
+        }
+        let held: BTreeSet<Fence> = held.iter().map(|(fence, _)| *fence).collect();
         for fence in leases {
             if !same_boot || !held.contains(&fence) {
                 self.lose(fence);
             }
         }
         for fence in held {
-            self.answer_held(&name, *fence);
+            self.answer_held(&name, fence);
         }
         self.offer(&name);
         self.watch(&name);
+        Ok(())
     }
 
     /// Tells a connecting agent what is true of a lease it says it has.
     fn answer_held(&mut self, agent: &AgentName, fence: Fence) {
         let agent = agent.clone();
-        if self.leases.of(&agent, fence).is_none() {
+        if self.lease_of(&agent, fence).is_none() {
             let reason = StopReason::Stale;
             self.effects.push(Effect::Stop {
                 agent,
@@ -87,31 +93,79 @@ impl Queue {
         Ok(())
     }
 
+    pub(super) fn agent_draining(&mut self, name: &AgentName) -> Result<(), Rejected> {
+        let agent = self.known_agent(name)?;
+        if agent.connected {
+            agent.draining = true;
+            self.offer(name);
+        }
+        Ok(())
+    }
+
     pub(super) fn drain_agent(&mut self, name: &AgentName, draining: bool) -> Result<(), Rejected> {
-        self.known_agent(name)?.draining = draining;
+        self.known_agent(name)?;
+        if let Some(profile) = self.agents.profile_mut(name) {
+            profile.draining = draining;
+        }
         self.offer(name);
         Ok(())
     }
 
     pub(super) fn confirm_dead(&mut self, name: &AgentName) -> Result<(), Rejected> {
-        let agent = self.known_agent(name)?;
+        let agent = self.agents.get(name);
+        let agent = agent.ok_or_else(|| Rejected::UnknownAgent(name.clone()))?;
         if agent.status() == AgentStatus::Online {
             return Err(Rejected::AgentAlive(name.clone()));
         }
-        for fence in agent.leases.clone() {
+        for fence in agent.presence.leases.clone() {
             self.lose(fence);
         }
         Ok(())
     }
 
-    /// Takes every agent as gone just now: it has its full deadlines to return.
+    pub(super) fn revoke_agent(&mut self, name: &AgentName) -> Result<(), Rejected> {
+        let agent = self.known_agent(name)?;
+        agent.connected = false;
+        agent.draining = false;
+        let leases = agent.leases.clone();
+        if let Some(profile) = self.agents.profile_mut(name) {
+            profile.revoked = true;
+        }
+        self.offer(name);
+        for fence in leases {
+            self.disown(fence);
+        }
+        Ok(())
+    }
+
+    pub(super) fn forget_agent(&mut self, name: &AgentName) -> Result<(), Rejected> {
+        let agent = self.agents.get(name);
+        let agent = agent.ok_or_else(|| Rejected::UnknownAgent(name.clone()))?;
+        if !agent.profile.revoked {
+            return Err(Rejected::AgentNotRevoked(name.clone()));
+        }
+        if !agent.presence.leases.is_empty() {
+            return Err(Rejected::AgentHasLeases(name.clone()));
+        }
+        if let Some(at) = agent.presence.check {
+            self.timers.clear(at, Timer::Silence(name.clone()));
+        }
+        self.agents.forget(name);
+        Ok(())
+    }
+
     pub(super) fn restarted(&mut self) {
-        let names: Vec<AgentName> = self.agents.keys().cloned().collect();
+        self.all_away();
+        self.scheduler.restart(self.now);
+        self.give_time();
+    }
+
+    /// Takes every agent as gone just now: it has its full deadlines to return.
+    pub(super) fn all_away(&mut self) {
+        let names: Vec<AgentName> = self.agents.iter().map(|(name, _)| name.clone()).collect();
         for name in names {
-            if let Some(agent) = self.agents.get_mut(&name) {
-                agent.connected = false;
-                agent.lost = false;
-                agent.last_heard = self.now;
+            if let Some(agent) = self.agents.presence_mut(&name) {
+                agent.leave(self.now);
             }
             self.offer(&name);
             self.watch(&name);
@@ -122,7 +176,7 @@ impl Queue {
     pub(super) fn check_silence(&mut self, name: &AgentName) {
         let now = self.now;
         let config = self.config;
-        let Some(agent) = self.agents.get_mut(name) else {
+        let Some(agent) = self.agents.presence_mut(name) else {
             return;
         };
         agent.check = None;
@@ -151,9 +205,9 @@ impl Queue {
     /// Sets the time at which an agent's silence is looked at next.
     ///
     /// Heartbeats do not move it: a look that comes too early sets the next one.
-    fn watch(&mut self, name: &AgentName) {
+    pub(super) fn watch(&mut self, name: &AgentName) {
         let config = &self.config;
-        let Some(agent) = self.agents.get_mut(name) else {
+        let Some(agent) = self.agents.presence_mut(name) else {
             return;
         };
         if let Some(at) = agent.check.take() {
@@ -172,7 +226,7 @@ impl Queue {
 
     /// Tells the scheduler what an agent has to offer now.
     pub(super) fn offer(&mut self, name: &AgentName) {
-        let offer = self.agents.get(name).and_then(Agent::offer);
+        let offer = self.agents.get(name).and_then(|agent| agent.offer());
         self.scheduler.set_agent(self.now, name, offer);
     }
 }

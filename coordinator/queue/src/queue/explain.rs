@@ -3,10 +3,12 @@
 
 use fleet_model::{AgentName, JobId, JobState, Timestamp};
 
-use super::{Place, Queue};
+use super::Queue;
+use super::change::Standing;
 use crate::pipeline::Job;
+use crate::pipelines::Place;
 use crate::status::Set;
-use crate::{Explanation, Obstacle, Why};
+use crate::{AgentStatus, Explanation, Obstacle, Why};
 
 impl Queue {
     /// Why a job is where it is, and what would move it.
@@ -17,7 +19,8 @@ impl Queue {
     pub fn explain(&self, now: Timestamp, job: JobId) -> Option<Explanation> {
         let place = self.place(job).ok()?;
         let job = self.at(place);
-        let why = match job.state {
+        let state = job.progress.state;
+        let why = match state {
             JobState::Created => match job.waits_for() {
                 Set::Needs => Why::Needs {
                     jobs: self.predecessors(place, Job::is_unsettled),
@@ -27,45 +30,44 @@ impl Queue {
                 },
             },
             JobState::Skipped => Why::Skipped {
-                previous: self.pipeline_of(place).previous(place.index),
-                jobs: self.predecessors(place, |job| job.state != JobState::Success),
+                previous: self.pipelines.of(place).previous(place.index),
+                jobs: self.predecessors(place, |job| job.progress.state != JobState::Success),
             },
-            JobState::WaitingForResource => self.why_waiting(place),
+            JobState::WaitingForResource => self.why_grouped(place),
             JobState::Manual => Why::Person,
-            JobState::Scheduled => Why::Delay {
-                until: self.timer(place)?.0,
-            },
-            JobState::Preparing | JobState::Pending => self.why_pending(place)?,
-            JobState::Running | JobState::Canceling => self.why_running(job)?,
+            JobState::Scheduled | JobState::Preparing | JobState::Pending => {
+                self.why_waits(place)?
+            }
+            JobState::Running | JobState::Canceling => self.why_leased(job)?,
             JobState::Success | JobState::Failed | JobState::Canceled => Why::Ended {
-                reason: job.reason.clone(),
+                reason: job.progress.reason.clone(),
             },
         };
         Some(Explanation {
             job: job.id,
-            state: job.state,
-            waited: now.since(job.since),
+            state,
+            waited: now.since(job.progress.since),
             why,
         })
     }
 
     /// What a job waits for, or waited for: those that `count`.
     fn predecessors(&self, place: Place, count: impl Fn(&Job) -> bool) -> Vec<(JobId, JobState)> {
-        let pipeline = self.pipeline_of(place);
+        let pipeline = self.pipelines.of(place);
         pipeline
             .predecessors(place.index)
             .into_iter()
-            .map(|index| &pipeline.jobs[index])
+            .map(|index| &pipeline.jobs()[index])
             .filter(|job| count(job))
-            .map(|job| (job.id, job.state))
+            .map(|job| (job.id, job.progress.state))
             .collect()
     }
 
-    fn why_waiting(&self, place: Place) -> Why {
+    fn why_grouped(&self, place: Place) -> Why {
         let job = self.at(place);
         let found = self
             .group_key(place)
-            .and_then(|key| self.resources.place(&key, job.since, job.id));
+            .and_then(|key| self.resources.place(&key, job.progress.since, job.id));
         Why::Resource {
             group: job.resource_group.clone().unwrap_or_default(),
             holder: found.map(|(holder, _)| holder),
@@ -73,33 +75,62 @@ impl Queue {
         }
     }
 
-    fn why_pending(&self, place: Place) -> Option<Why> {
+    fn why_waits(&self, place: Place) -> Option<Why> {
         let job = self.at(place);
-        let project = self.pipeline_of(place).project;
+        match self.standings.get(&job.id)? {
+            Standing::Slot(since) => Some(self.why_pending(place, *since)),
+            Standing::Held(_) => {
+                let (agent, status, lost) = self.whereabouts(job)?;
+                Some(Why::LastAttempt {
+                    agent,
+                    status,
+                    lost,
+                })
+            }
+            Standing::Delay(until) => Some(Why::Delay { until: *until }),
+            Standing::Leased => self.why_leased(job),
+            Standing::Resource(_) => Some(self.why_grouped(place)),
+        }
+    }
+
+    fn why_pending(&self, place: Place, since: Timestamp) -> Why {
+        let job = self.at(place);
+        let project = self.pipelines.of(place).project;
         let agents: Vec<(AgentName, Obstacle)> = self
             .agents
             .iter()
             .filter_map(|(name, agent)| Some((name.clone(), agent.obstacle(&job.requirements)?)))
             .collect();
-        let (stuck, _) = self.timer(place)?;
+        let stuck = since + self.config.stuck_timeout;
         let unserved = self
             .scheduler
             .unserved(&job.requirements)
-            .map(|since| since.max(job.since) + self.config.no_agent_timeout);
-        Some(Why::Slot {
+            .map(|unserved| unserved.max(since) + self.config.no_agent_timeout);
+        Why::Slot {
             ahead: self.scheduler.ahead(job.id, project, &job.requirements),
             agents,
             gives_up: unserved.map_or(stuck, |at| at.min(stuck)),
+        }
+    }
+
+    fn why_leased(&self, job: &Job) -> Option<Why> {
+        let lease = self.leases.get(job.progress.fence?)?;
+        let (agent, status, lost) = self.whereabouts(job)?;
+        Some(Why::Leased {
+            agent,
+            status,
+            started: lease.started,
+            lost,
         })
     }
 
-    fn why_running(&self, job: &Job) -> Option<Why> {
-        let lease = self.leases.get(job.fence?)?;
+    /// The agent that has a job, whether it is there, and when its lease ends if
+    /// it is not heard of.
+    fn whereabouts(&self, job: &Job) -> Option<(AgentName, AgentStatus, Timestamp)> {
+        let lease = self.leases.get(job.progress.fence?)?;
         let agent = self.agents.get(&lease.agent)?;
-        Some(Why::Leased {
-            agent: lease.agent.clone(),
-            status: agent.status(),
-            lost: agent.last_heard + self.config.orphan_deadline + self.config.orphan_margin,
-        })
+        let deadline = self.config.orphan_deadline + self.config.orphan_margin;
+        let lost = agent.presence.last_heard + deadline;
+        Some((lease.agent.clone(), agent.status(), lost))
     }
 }

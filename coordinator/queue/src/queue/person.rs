@@ -2,14 +2,16 @@
 
 use fleet_model::{JobId, JobState, PipelineId};
 
-use super::{Place, Queue};
+use super::Queue;
+use crate::leases::Phase;
 use crate::pipeline::Job;
+use crate::pipelines::Place;
 use crate::{CancelMode, OnNewCommit, Rejected};
 
 impl Queue {
     pub(super) fn cancel_job(&mut self, job: JobId, mode: CancelMode) -> Result<(), Rejected> {
         let place = self.place(job)?;
-        let state = self.at(place).state;
+        let state = self.at(place).progress.state;
         if state.is_completed() {
             return Err(Rejected::NotCancelable(job, state));
         }
@@ -23,7 +25,11 @@ impl Queue {
         mode: CancelMode,
     ) -> Result<(), Rejected> {
         let pipeline = self.known_pipeline(id)?;
-        if pipeline.jobs.iter().all(|job| job.state.is_completed()) {
+        if pipeline
+            .jobs()
+            .iter()
+            .all(|job| job.progress.state.is_completed())
+        {
             return Err(Rejected::NothingToCancel(id));
         }
         self.cancel_rest(id, mode);
@@ -34,10 +40,13 @@ impl Queue {
     /// be canceled for it.
     pub(super) fn supersede(&mut self, id: PipelineId, mode: OnNewCommit) -> Result<(), Rejected> {
         let pipeline = self.known_pipeline(id)?;
-        let mut jobs = pipeline.jobs.iter();
+        let mut jobs = pipeline.jobs().iter();
         match mode {
             OnNewCommit::Conservative => {
-                if !jobs.any(|job| job.started && !job.interruptible) {
+                // What has a lease has perhaps begun.
+                let started =
+                    |job: &Job| job.progress.started || self.phase(job) == Some(Phase::Live);
+                if !jobs.any(|job| started(job) && !job.interruptible) {
                     self.cancel_rest(id, CancelMode::Graceful);
                 }
             }
@@ -58,11 +67,11 @@ impl Queue {
             return;
         };
         let mut open: Vec<(bool, usize)> = pipeline
-            .jobs
+            .jobs()
             .iter()
             .enumerate()
-            .filter(|(_, job)| !job.state.is_completed() && which(job))
-            .map(|(index, job)| (job.has_resource, index))
+            .filter(|(_, job)| !job.progress.state.is_completed() && which(job))
+            .map(|(index, job)| (job.progress.has_resource, index))
             .collect();
         // Who has a resource group comes last, so that it does not pass it on to
         // a job that is to be canceled as well.
@@ -75,22 +84,26 @@ impl Queue {
 
     fn cancel(&mut self, place: Place, mode: CancelMode) {
         let job = self.at(place);
-        match (job.state, job.fence) {
-            (JobState::Running, Some(fence)) => {
-                self.change(place, JobState::Canceling);
+        let state = job.progress.state;
+        let lease = job.progress.fence;
+        match lease.filter(|_| self.phase(job) == Some(Phase::Live)) {
+            Some(fence) => {
+                if state != JobState::Canceling {
+                    self.change(place, JobState::Canceling);
+                }
                 self.stop_lease(fence, mode);
             }
-            (JobState::Canceling, Some(fence)) => self.stop_lease(fence, mode),
-            (state, _) if state.is_completed() => {}
-            _ => self.change(place, JobState::Canceled),
+            None if state.is_completed() => {}
+            None => self.change(place, JobState::Canceled),
         }
     }
 
     pub(super) fn retry_job(&mut self, job: JobId) -> Result<(), Rejected> {
         let place = self.place(job)?;
         self.check_retryable(place)?;
-        self.renew(place);
-        self.at_mut(place).at_once = true;
+        let progress = self.progress_mut(place);
+        progress.renew();
+        progress.at_once = true;
         self.change(place, JobState::Created);
         self.reset_skipped_after(place);
         Ok(())
@@ -99,8 +112,9 @@ impl Queue {
     pub(super) fn retry_pipeline(&mut self, id: PipelineId) -> Result<(), Rejected> {
         let pipeline = self.known_pipeline(id)?;
         let places = |states: &[JobState]| -> Vec<Place> {
-            let fits = |index: &usize| states.contains(&pipeline.jobs[*index].state);
-            let indexes = (0..pipeline.jobs.len()).filter(fits);
+            let jobs = pipeline.jobs();
+            let fits = |index: &usize| states.contains(&jobs[*index].progress.state);
+            let indexes = (0..jobs.len()).filter(fits);
             let pipeline = id;
             indexes.map(|index| Place { pipeline, index }).collect()
         };
@@ -111,7 +125,7 @@ impl Queue {
             return Err(Rejected::NothingToRetry(id));
         }
         for place in retried {
-            self.renew(place);
+            self.progress_mut(place).renew();
             self.change(place, JobState::Created);
         }
         for place in skipped {
@@ -122,10 +136,11 @@ impl Queue {
 
     fn check_retryable(&self, place: Place) -> Result<(), Rejected> {
         let job = self.at(place);
-        if !job.state.is_completed() || job.state == JobState::Skipped {
-            return Err(Rejected::NotRetryable(job.id, job.state));
+        let state = job.progress.state;
+        if !state.is_completed() || state == JobState::Skipped {
+            return Err(Rejected::NotRetryable(job.id, state));
         }
-        match job.fence.and_then(|fence| self.leases.get(fence)) {
+        match job.progress.fence.and_then(|fence| self.leases.get(fence)) {
             Some(lease) if self.is_overdue(job) => {
                 Err(Rejected::StillRunning(job.id, lease.agent.clone()))
             }
@@ -135,7 +150,7 @@ impl Queue {
 
     pub(super) fn play_job(&mut self, job: JobId) -> Result<(), Rejected> {
         let place = self.place(job)?;
-        match self.at(place).state {
+        match self.at(place).progress.state {
             JobState::Manual | JobState::Scheduled => self.start(place),
             state => return Err(Rejected::NotPlayable(job, state)),
         }
@@ -158,7 +173,7 @@ impl Queue {
 
     fn reset_skipped_after(&mut self, place: Place) {
         let pipeline = place.pipeline;
-        for index in self.pipeline_of(place).skipped_after(place.index) {
+        for index in self.pipelines.of(place).skipped_after(place.index) {
             self.change(Place { pipeline, index }, JobState::Created);
         }
     }

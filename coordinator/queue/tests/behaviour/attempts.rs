@@ -1,9 +1,9 @@
 //! Leases, results, and attempts that are tried again or lost.
 
 use fleet_model::{Fence, JobId, JobState, Outcome};
-use fleet_queue::{Effect, Input, StopReason};
+use fleet_queue::{AgentStatus, Effect, Input, Rejected, StopReason, Why};
 
-use crate::fixture::{Fleet, agent, failed, job, leased, secs, told};
+use crate::fixture::{Fleet, agent, failed, job, leased, secs, states, told};
 
 #[test]
 fn lease_names_job_attempt_fence_and_clock() {
@@ -140,7 +140,7 @@ fn job_that_nobody_takes_fails_after_a_day() {
 
 #[test]
 fn overdue_lease_ends_but_keeps_slot_and_group_until_its_agent_lets_go() {
-    let deploy = |name| job(name, 0).group("production").retry(2, &["always"]);
+    let deploy = |name| job(name, 0).group("production");
     let mut fleet = Fleet::empty();
     fleet.connect("a1", "boot", 1, &[]);
     fleet.create(&[deploy("a"), deploy("b")]);
@@ -157,7 +157,10 @@ fn overdue_lease_ends_but_keeps_slot_and_group_until_its_agent_lets_go() {
         "job_execution_server_timeout"
     );
     let job = fleet.id("a");
-    assert!(fleet.try_step(Input::RetryJob { job }).is_err());
+    assert_eq!(
+        fleet.try_step(Input::RetryJob { job }),
+        Err(Rejected::StillRunning(job, agent("a1")))
+    );
     fleet.step(Input::Released {
         agent: agent("a1"),
         fence,
@@ -165,6 +168,31 @@ fn overdue_lease_ends_but_keeps_slot_and_group_until_its_agent_lets_go() {
     assert_eq!(fleet.show(), "running: a=failed b=running");
     fleet.retry("a");
     assert_eq!(fleet.state("a"), JobState::WaitingForResource);
+}
+
+#[test]
+fn attempt_after_an_overdue_one_waits_until_that_is_gone() {
+    let mut fleet = Fleet::with(&[job("a", 0).retry(1, &["always"])]);
+    fleet.connect("a2", "boot", 1, &[]);
+    let fence = fleet.fence("a");
+    let effects = fleet.pass(secs(3600 + 15 * 60), &["a1", "a2"]);
+    assert_eq!(
+        states(&effects),
+        [(1, 1, JobState::Failed), (1, 2, JobState::Pending)]
+    );
+    assert_eq!(leased(&effects), []);
+    let why = fleet.queue.explain(fleet.now, fleet.id("a")).unwrap().why;
+    assert_eq!(
+        why,
+        Why::LastAttempt {
+            agent: agent("a1"),
+            status: AgentStatus::Online,
+            lost: fleet.now + secs(630),
+        }
+    );
+    let agent = agent("a1");
+    let effects = fleet.step(Input::Released { agent, fence });
+    assert_eq!(leased(&effects), [(1, "a1".to_owned())]);
 }
 
 #[test]

@@ -118,6 +118,7 @@ fn running_job_names_its_agent_and_when_it_would_be_lost() {
         Why::Leased {
             agent,
             status,
+            started: true,
             lost
         }
     );

@@ -115,6 +115,8 @@ pub(crate) fn pipeline(id: u64, project: u64, first: u64, jobs: &[J]) -> NewPipe
 pub(crate) struct Fleet {
     pub(crate) queue: Queue,
     pub(crate) now: Timestamp,
+    /// Whether agents begin with what they get at once.
+    pub(crate) prompt: bool,
     names: Vec<&'static str>,
 }
 
@@ -124,6 +126,7 @@ impl Fleet {
         Fleet {
             queue: Queue::new(Config::default(), Fence(1)),
             now: Timestamp(1_000_000),
+            prompt: true,
             names: Vec::new(),
         }
     }
@@ -148,8 +151,25 @@ impl Fleet {
         self.step(Input::CreatePipeline(pipeline(1, 1, 1, jobs)))
     }
 
+    /// As [`Fleet::with`]; the agent has the jobs, but begins with none.
+    pub(crate) fn leased(jobs: &[J]) -> Fleet {
+        let mut fleet = Fleet::empty();
+        fleet.prompt = false;
+        fleet.connect("a1", "boot", 1000, &[]);
+        fleet.create(jobs);
+        fleet
+    }
+
     pub(crate) fn try_step(&mut self, input: Input) -> Result<Vec<Effect>, Rejected> {
-        self.queue.step(self.now, input)
+        let mut effects = self.queue.step(self.now, input)?;
+        if self.prompt {
+            for effect in effects.clone() {
+                if let Effect::Lease { agent, fence, .. } = effect {
+                    effects.extend(self.try_step(Input::Started { agent, fence })?);
+                }
+            }
+        }
+        Ok(effects)
     }
 
     pub(crate) fn step(&mut self, input: Input) -> Vec<Effect> {
@@ -195,7 +215,8 @@ impl Fleet {
             tags: tags.iter().map(ToString::to_string).collect(),
             run_untagged: true,
             protected_only: false,
-            held: held.to_vec(),
+            draining: false,
+            held: held.iter().map(|fence| (*fence, self.prompt)).collect(),
         })
     }
 
@@ -211,6 +232,13 @@ impl Fleet {
     pub(crate) fn fence(&self, name: &str) -> Fence {
         let job = self.queue.job(self.id(name)).expect("a job");
         job.fence.expect("a lease")
+    }
+
+    /// The agent of a job says that it has begun.
+    pub(crate) fn start(&mut self, name: &str) -> Vec<Effect> {
+        let fence = self.fence(name);
+        let agent = self.queue.lease(fence).expect("a lease").agent;
+        self.step(Input::Started { agent, fence })
     }
 
     /// The agent of a running job reports how it ended, and frees its slot.
@@ -289,6 +317,22 @@ pub(crate) fn leased(effects: &[Effect]) -> Vec<(u64, String)> {
         .iter()
         .filter_map(|effect| match effect {
             Effect::Lease { job, agent, .. } => Some((job.0, agent.0.clone())),
+            _ => None,
+        })
+        .collect()
+}
+
+/// The states that jobs got, in order.
+pub(crate) fn states(effects: &[Effect]) -> Vec<(u64, u32, JobState)> {
+    effects
+        .iter()
+        .filter_map(|effect| match effect {
+            Effect::JobChanged {
+                job,
+                attempt,
+                state,
+                ..
+            } => Some((job.0, *attempt, *state)),
             _ => None,
         })
         .collect()

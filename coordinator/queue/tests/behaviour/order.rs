@@ -86,6 +86,7 @@ fn agents_may_refuse_untagged_jobs_and_those_of_unprotected_refs() {
             tags: vec!["t".to_owned()],
             run_untagged,
             protected_only,
+            draining: false,
             held: Vec::new(),
         });
     }
@@ -112,4 +113,37 @@ fn job_that_is_being_canceled_counts_for_its_project_until_it_ends() {
     // Project 1 still has two running, project 2 none; then each has one.
     assert_eq!(next(&mut fleet, 3), [21]);
     assert_eq!(next(&mut fleet, 1), [11]);
+}
+
+#[test]
+fn leased_job_counts_for_its_project_before_it_starts() {
+    let mut fleet = Fleet::empty();
+    fleet.prompt = false;
+    let two = [job("a", 0), job("b", 0)];
+    fleet.connect("a1", "boot", 1, &[]);
+    fleet.create(&two);
+    fleet.step(Input::CreatePipeline(pipeline(2, 2, 11, &two)));
+    let effects = fleet.connect("a2", "boot", 1, &[]);
+    assert_eq!(leased(&effects), [(11, "a2".to_owned())]);
+    assert_eq!(fleet.queue.jobs_running(), 2);
+    assert_eq!(fleet.queue.jobs_waiting(), 2);
+}
+
+#[test]
+fn pending_jobs_are_listed_in_the_order_in_which_they_get_slots() {
+    let mut fleet = Fleet::empty();
+    fleet.connect("a1", "boot", 2, &[]);
+    let gpu = |name| job(name, 0).tags(&["gpu"]);
+    let mixed = [job("a", 0), job("b", 0), gpu("c"), job("d", 0)];
+    fleet.create(&mixed);
+    for (id, project, first) in [(2, 2, 11), (3, 3, 21), (4, 1, 31)] {
+        fleet.step(Input::CreatePipeline(pipeline(id, project, first, &mixed)));
+    }
+    let listed: Vec<u64> = fleet.queue.pending().map(|job| job.0).collect();
+    assert_eq!(listed.len(), fleet.queue.jobs_waiting());
+    assert_eq!(listed[..5], [11, 21, 12, 22, 3]);
+    let effects = fleet.connect_tagged("a2", "boot", 100, &["gpu"], &[]);
+    let order: Vec<u64> = leased(&effects).into_iter().map(|(job, _)| job).collect();
+    assert_eq!(order, listed);
+    assert_eq!(fleet.queue.pending().count(), 0);
 }

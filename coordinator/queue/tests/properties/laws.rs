@@ -14,8 +14,12 @@ use fleet_queue::{
 pub(crate) struct Laws {
     plans: BTreeMap<PipelineId, NewPipeline>,
     last_fence: Option<Fence>,
-    /// The latest attempt of each job that was leased.
-    leased: BTreeMap<JobId, u32>,
+    /// The latest attempt of each job that was leased, and how often it was.
+    leased: BTreeMap<JobId, (u32, u32)>,
+    /// How often people asked for each job again.
+    asked_again: BTreeMap<JobId, u32>,
+    /// Attempts that began.
+    begun: BTreeSet<(JobId, u32)>,
     /// Attempts that have a result.
     ended: BTreeSet<(JobId, u32)>,
     /// Leases that ended without their agent's word.
@@ -31,6 +35,8 @@ impl Laws {
             plans: plans.iter().map(|plan| (plan.id, plan.clone())).collect(),
             last_fence: None,
             leased: BTreeMap::new(),
+            asked_again: BTreeMap::new(),
+            begun: BTreeSet::new(),
             ended: BTreeSet::new(),
             overdue: BTreeSet::new(),
             jobs_told: BTreeMap::new(),
@@ -49,16 +55,21 @@ impl Laws {
         match answer {
             Err(_) => self.refusal_changes_nothing(before, after),
             Ok(effects) => {
+                self.count_retries(before, input, after);
                 self.leases_are_new(effects, after);
+                self.attempts_begin_once_and_are_as_many_as_allowed(effects);
                 self.results_come_once(effects);
                 self.take_note(effects);
             }
         }
-        if *input == Input::Tick {
+        if matches!(input, Input::Tick | Input::RevokeAgent { .. }) {
             let ended = |fence: &Fence| after.lease(*fence).is_some_and(|l| l.finished);
             let live = |fence: &Fence| before.lease(*fence).is_some_and(|l| !l.finished);
             let leases = after.agents().flat_map(|agent| agent.leases);
             self.overdue.extend(leases.filter(ended).filter(live));
+        }
+        if answer.is_ok() {
+            self.word_is_taken(input, after);
         }
         self.finished_stays_finished(before, input, after);
         self.one_live_attempt_per_job(after);
@@ -73,6 +84,26 @@ impl Laws {
         if *input == Input::Tick {
             let wakeup = after.next_wakeup();
             assert!(wakeup.is_none_or(|at| at > now), "{wakeup:?} is past");
+        }
+    }
+
+    /// What was accepted is so.
+    fn word_is_taken(&self, input: &Input, after: &Queue) {
+        match input {
+            Input::AgentConnected { agent, .. } => {
+                let agent = after.agent(agent).expect("an agent");
+                assert!(agent.status == AgentStatus::Online && !agent.revoked);
+            }
+            Input::CancelJob { job, .. } => {
+                let state = after.job(*job).expect("a job").state;
+                assert!(matches!(state, JobState::Canceling | JobState::Canceled));
+            }
+            Input::RevokeAgent { agent } => {
+                let agent = after.agent(agent).expect("an agent");
+                let live = |fence: &Fence| after.lease(*fence).is_some_and(|l| !l.finished);
+                assert!(agent.revoked && !agent.leases.iter().any(live));
+            }
+            _ => {}
         }
     }
 
@@ -103,12 +134,56 @@ impl Laws {
             };
             assert!(Some(*fence) > self.last_fence, "fences grow");
             self.last_fence = Some(*fence);
-            let earlier = self.leased.insert(*job, *attempt);
-            assert!(Some(*attempt) > earlier, "an attempt is leased once");
+            let (latest, leases) = self.leased.entry(*job).or_default();
+            if attempt == latest {
+                *leases += 1;
+                assert!(*leases <= 5, "an attempt is given up five times at most");
+                let begun = self.begun.contains(&(*job, *attempt));
+                assert!(!begun, "an attempt that began is not leased again");
+            } else {
+                assert!(attempt > latest, "attempts are leased in order");
+                (*latest, *leases) = (*attempt, 1);
+            }
             let agent = after.agent(agent).expect("an agent");
             assert_eq!(agent.status, AgentStatus::Online);
-            assert!(!agent.draining);
+            assert!(!agent.draining && !agent.revoked);
             assert!(agent.leases.len() <= agent.slots as usize, "slots suffice");
+        }
+    }
+
+    fn count_retries(&mut self, before: &Queue, input: &Input, after: &Queue) {
+        let asked: Vec<JobId> = match input {
+            Input::RetryJob { job } => vec![*job],
+            Input::RetryPipeline { .. } => {
+                let attempt = |queue: &Queue, job| queue.job(job).map(|job| job.attempt);
+                let again = |job: &JobId| attempt(before, *job) != attempt(after, *job);
+                let jobs = self.jobs(after).map(|(job, _)| job.id);
+                jobs.filter(again).collect()
+            }
+            _ => Vec::new(),
+        };
+        for job in asked {
+            *self.asked_again.entry(job).or_default() += 1;
+        }
+    }
+
+    fn attempts_begin_once_and_are_as_many_as_allowed(&mut self, effects: &[Effect]) {
+        for effect in effects {
+            let Effect::JobChanged {
+                job,
+                attempt,
+                state: JobState::Running,
+                ..
+            } = effect
+            else {
+                continue;
+            };
+            let first = self.begun.insert((*job, *attempt));
+            assert!(first, "attempt {attempt} of job {job} began before");
+            let mut jobs = self.plans.values().flat_map(|plan| &plan.jobs);
+            let plan = jobs.find(|plan| plan.id == *job).expect("a job");
+            let asked = self.asked_again.get(job).copied().unwrap_or(0);
+            assert!(*attempt <= 1 + plan.retry.max + asked, "attempts end");
         }
     }
 
@@ -175,16 +250,30 @@ impl Laws {
 
     fn one_live_attempt_per_job(&self, after: &Queue) {
         let mut live: BTreeMap<JobId, Fence> = BTreeMap::new();
+        let mut perhaps: BTreeSet<JobId> = BTreeSet::new();
         for fence in after.agents().flat_map(|agent| agent.leases) {
             let lease = after.lease(fence).expect("an agent's lease is in the book");
             if !lease.finished {
                 let other = live.insert(lease.job, fence);
                 assert_eq!(other, None, "job {} has two live leases", lease.job);
+            } else if self.overdue.contains(&fence) {
+                perhaps.insert(lease.job);
             }
         }
+        for job in live.keys() {
+            assert!(!perhaps.contains(job), "job {job} may still run elsewhere");
+        }
+        assert_eq!(after.jobs_running(), live.len());
         for (job, view) in self.jobs(after) {
-            let runs = matches!(view.state, JobState::Running | JobState::Canceling);
-            assert_eq!(runs, live.contains_key(&job.id), "{view:?}");
+            match view.state {
+                JobState::Running | JobState::Canceling => {}
+                // Leased, and not begun.
+                JobState::Pending if live.contains_key(&job.id) => {}
+                _ => assert!(!live.contains_key(&job.id), "{view:?}"),
+            }
+            if matches!(view.state, JobState::Running | JobState::Canceling) {
+                assert_eq!(live.get(&job.id), view.fence.as_ref(), "{view:?}");
+            }
         }
     }
 
@@ -237,11 +326,15 @@ impl Laws {
         }
     }
 
-    /// While a job is pending, something keeps every agent from it.
+    /// While a job waits for a slot, something keeps every agent from it.
     fn no_slot_is_left_idle(&self, now: Timestamp, after: &Queue) {
+        let pending: BTreeSet<JobId> = after.pending().collect();
+        assert_eq!(pending.len(), after.jobs_waiting());
         for (job, view) in self.jobs(after) {
             let explained = after.explain(now, job.id).expect("a job");
             assert_eq!(explained.state, view.state);
+            let waits = matches!(explained.why, Why::Slot { .. } | Why::LastAttempt { .. });
+            assert_eq!(waits, pending.contains(&job.id), "{explained:?}");
             if let Why::Slot { agents, .. } = explained.why {
                 let kept: Vec<AgentName> = agents.into_iter().map(|(name, _)| name).collect();
                 let all: Vec<AgentName> = after.agents().map(|agent| agent.name).collect();

@@ -1,15 +1,24 @@
 //! Laws that hold whatever is said to the queue, in whatever order.
 
 mod laws;
+mod op;
 mod plan;
+mod twin;
 mod world;
 
 use proptest::prelude::*;
 
-use world::{Op, World, op};
+use op::{Op, op};
+use world::World;
+
+/// How many cases are tried: `PROPTEST_CASES`, else 400.
+fn cases() -> u32 {
+    let asked = std::env::var("PROPTEST_CASES").ok();
+    asked.and_then(|cases| cases.parse().ok()).unwrap_or(400)
+}
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
+    #![proptest_config(ProptestConfig::with_cases(cases()))]
 
     #[test]
     fn laws_hold_and_every_job_ends_once_faults_stop(

@@ -1,105 +1,21 @@
-//! What can happen to a queue, and a healing end to all faults.
+//! A queue to which things happen, and a healing end to all faults.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use fleet_model::{
-    AgentName, FailureReason, Fence, JobId, JobState, Outcome, PipelineId, Timestamp,
-};
-use fleet_queue::{
-    CancelMode, Config, Effect, Input, NewPipeline, OnNewCommit, Queue, Rejected, Scheduling,
-};
-use proptest::prelude::*;
+use fleet_model::{AgentName, Fence, JobId, JobState, Outcome, PipelineId, Timestamp};
+use fleet_queue::{Config, Effect, Input, NewPipeline, Queue, Rejected, Scheduling};
 
 use crate::laws::Laws;
+use crate::op::{Hello, Op};
+use crate::twin::Twin;
 
-/// Something that happens; numbers pick among what there is.
-#[derive(Clone, Debug)]
-pub(crate) enum Op {
-    Create(usize),
-    /// Agent, boot, slots, tagged, which of its leases it lost, a lease it dreams of.
-    Connect(usize, u8, u32, bool, u8, Option<usize>),
-    Disconnect(usize),
-    Heartbeat(usize),
-    /// A fence ever given, whether another agent reports it, how it ended.
-    Finish(usize, bool, Outcome),
-    Release(usize, bool),
-    /// Work as it should: end the oldest lease, and free its slot.
-    Work(Outcome),
-    CancelJob(usize, CancelMode),
-    CancelPipeline(usize, CancelMode),
-    Supersede(usize, OnNewCommit),
-    RetryJob(usize),
-    RetryPipeline(usize),
-    Play(usize),
-    Drain(usize, bool),
-    ConfirmDead(usize),
-    Forget(usize),
-    Restart,
-    /// Time passes in silence.
-    Wait(Duration),
-    /// Time passes, and whoever is connected is heard of.
-    Idle(Duration),
-}
-
-pub(crate) fn op() -> impl Strategy<Value = Op> {
-    let agent = || 0..AGENTS.len();
-    let any_index = || 0..64_usize;
-    let mode = || prop_oneof![Just(CancelMode::Graceful), Just(CancelMode::Forced)];
-    prop_oneof![
-        3 => (0..3_usize).prop_map(Op::Create),
-        6 => (agent(), 0..8_u8, 0..4_u32, any::<bool>(), any::<u8>(), prop::option::weighted(0.1, any_index()))
-            .prop_map(|(a, boot, slots, tagged, lost, dream)| {
-                // Most agents come back as they were.
-                let lost = if lost < 128 { 0 } else { lost };
-                Op::Connect(a, u8::from(boot == 0), slots, tagged, lost, dream)
-            }),
-        2 => agent().prop_map(Op::Disconnect),
-        4 => agent().prop_map(Op::Heartbeat),
-        6 => (any_index(), prop::bool::weighted(0.1), outcome())
-            .prop_map(|(fence, foreign, outcome)| Op::Finish(fence, foreign, outcome)),
-        4 => (any_index(), prop::bool::weighted(0.1)).prop_map(|(f, o)| Op::Release(f, o)),
-        10 => outcome().prop_map(Op::Work),
-        2 => (any_index(), mode()).prop_map(|(job, mode)| Op::CancelJob(job, mode)),
-        1 => (0..3_usize, mode()).prop_map(|(p, mode)| Op::CancelPipeline(p, mode)),
-        1 => (0..3_usize, prop_oneof![Just(OnNewCommit::Conservative), Just(OnNewCommit::Interruptible)])
-            .prop_map(|(p, mode)| Op::Supersede(p, mode)),
-        3 => any_index().prop_map(Op::RetryJob),
-        1 => (0..3_usize).prop_map(Op::RetryPipeline),
-        3 => any_index().prop_map(Op::Play),
-        1 => (agent(), any::<bool>()).prop_map(|(a, on)| Op::Drain(a, on)),
-        1 => agent().prop_map(Op::ConfirmDead),
-        1 => (0..3_usize).prop_map(Op::Forget),
-        1 => Just(Op::Restart),
-        5 => prop_oneof![0..40_u64, 600..700_u64, 3000..90_000_u64]
-            .prop_map(|s| Op::Wait(Duration::from_secs(s))),
-        5 => prop_oneof![0..40_u64, 600..1200_u64, 3000..90_000_u64]
-            .prop_map(|s| Op::Idle(Duration::from_secs(s))),
-    ]
-}
-
-fn outcome() -> impl Strategy<Value = Outcome> {
-    prop_oneof![
-        3 => Just(Outcome::Success),
-        1 => Just(Outcome::Canceled),
-        1 => Just(failed("script_failure", 1)),
-        1 => Just(failed("script_failure", 7)),
-        1 => Just(failed("runner_system_failure", 0)),
-    ]
-}
-
-fn failed(reason: &str, exit_code: i32) -> Outcome {
-    Outcome::Failed {
-        reason: FailureReason::new(reason),
-        exit_code,
-    }
-}
-
-const AGENTS: [&str; 3] = ["a", "b", "c"];
+pub(crate) const AGENTS: [&str; 3] = ["a", "b", "c"];
 
 /// A queue, what was said to it, and the laws it is held to.
 pub(crate) struct World {
     queue: Queue,
+    twin: Twin,
     now: Timestamp,
     plans: Vec<NewPipeline>,
     created: BTreeSet<PipelineId>,
@@ -126,8 +42,10 @@ impl World {
                 }
             }
         }
+        let queue = Queue::new(Config::default(), Fence(1));
         World {
-            queue: Queue::new(Config::default(), Fence(1)),
+            twin: Twin::of(&queue),
+            queue,
             now: Timestamp(0),
             laws: Laws::new(&plans),
             plans,
@@ -152,36 +70,19 @@ impl World {
                 }
                 Input::CreatePipeline(plan)
             }
-            Op::Connect(index, boot, slots, tagged, lost, dream) => {
-                let agent = agent(index);
-                let held = self.queue.agent(&agent).map_or(Vec::new(), |a| a.leases);
-                let kept = |(bit, _): &(usize, Fence)| lost & (1 << (bit % 8)) == 0;
-                let mut held: Vec<Fence> = held
-                    .into_iter()
-                    .enumerate()
-                    .filter(kept)
-                    .map(|(_, fence)| fence)
-                    .collect();
-                held.extend(dream.and_then(|index| self.lease(index)).map(|l| l.0));
-                Input::AgentConnected {
-                    agent,
-                    boot_id: format!("boot {boot}"),
-                    slots,
-                    tags: if tagged {
-                        vec!["gpu".to_owned()]
-                    } else {
-                        Vec::new()
-                    },
-                    run_untagged: index != 1,
-                    protected_only: index == 2,
-                    held,
-                }
-            }
+            Op::Connect(hello) => self.hello(hello),
             Op::Disconnect(index) => Input::AgentDisconnected {
                 agent: agent(index),
             },
             Op::Heartbeat(index) => Input::Heartbeat {
                 agent: agent(index),
+            },
+            Op::Start(index, foreign) => match self.lease(index) {
+                None => return,
+                Some((fence, owner)) => Input::Started {
+                    agent: if foreign { agent(0) } else { owner },
+                    fence,
+                },
             },
             Op::Finish(index, foreign, outcome) => match self.lease(index) {
                 None => return,
@@ -198,7 +99,7 @@ impl World {
                     fence,
                 },
             },
-            Op::Work(outcome) => return self.work(outcome),
+            Op::Work(says, outcome) => return self.work(says, outcome),
             Op::CancelJob(index, mode) => Input::CancelJob {
                 job: job(index),
                 mode,
@@ -222,13 +123,27 @@ impl World {
             Op::Drain(index, false) => Input::ResumeAgent {
                 agent: agent(index),
             },
+            Op::OwnDrain(index) => Input::AgentDraining {
+                agent: agent(index),
+            },
+            Op::Revoke(index) => Input::RevokeAgent {
+                agent: agent(index),
+            },
+            Op::ForgetAgent(index) => Input::ForgetAgent {
+                agent: agent(index),
+            },
             Op::ConfirmDead(index) => Input::ConfirmDead {
                 agent: agent(index),
             },
             Op::Forget(index) => Input::ForgetPipeline {
                 pipeline: pipeline(index),
             },
-            Op::Restart => Input::Restarted,
+            Op::Restart(away) => {
+                self.now = self.now + away;
+                self.queue = self.twin.restored();
+                self.say(Input::Restarted);
+                return self.twin.assert_same_inside(&self.queue);
+            }
             Op::Wait(time) => {
                 self.now = self.now + time;
                 Input::Tick
@@ -245,15 +160,49 @@ impl World {
         self.say(input);
     }
 
+    fn hello(&self, hello: Hello) -> Input {
+        let agent = AgentName(AGENTS[hello.agent].to_owned());
+        let bit = |bits: u8, index: usize| bits & (1 << (index % 8)) != 0;
+        let leases = self.queue.agent(&agent).map_or(Vec::new(), |a| a.leases);
+        let mut held: Vec<(Fence, bool)> = leases
+            .into_iter()
+            .enumerate()
+            .filter(|(index, _)| !bit(hello.lost, *index))
+            .map(|(index, fence)| (fence, bit(hello.begun, index)))
+            .collect();
+        let dream = hello.dream.and_then(|index| self.lease(index));
+        held.extend(dream.map(|(fence, _)| (fence, hello.begun < 128)));
+        Input::AgentConnected {
+            agent,
+            boot_id: format!("boot {}", hello.boot),
+            slots: hello.slots,
+            tags: if hello.tagged {
+                vec!["gpu".to_owned()]
+            } else {
+                Vec::new()
+            },
+            run_untagged: hello.agent != 1,
+            protected_only: hello.agent == 2,
+            draining: hello.draining,
+            held,
+        }
+    }
+
     /// A lease that was given at some time.
     fn lease(&self, index: usize) -> Option<(Fence, AgentName)> {
         let index = index.checked_rem(self.leases.len())?;
         Some(self.leases[index].clone())
     }
 
-    fn work(&mut self, outcome: Outcome) {
+    fn work(&mut self, says: bool, outcome: Outcome) {
         let held = |(fence, _): &&(Fence, AgentName)| self.queue.lease(*fence).is_some();
         if let Some((fence, agent)) = self.leases.iter().find(held).cloned() {
+            if says {
+                self.say(Input::Started {
+                    agent: agent.clone(),
+                    fence,
+                });
+            }
             self.say(Input::JobFinished {
                 agent: agent.clone(),
                 fence,
@@ -266,6 +215,9 @@ impl World {
     fn say(&mut self, input: Input) -> bool {
         let before = self.queue.clone();
         let answer = self.queue.step(self.now, input.clone());
+        self.twin.say(self.now, &input, &answer);
+        self.twin.write(&mut self.queue);
+        self.twin.assert_equal(self.now, &self.queue, &self.jobs);
         self.laws
             .check(self.now, &before, &input, &answer, &self.queue);
         for effect in answer.iter().flatten() {
@@ -282,9 +234,23 @@ impl World {
     /// Ends all faults: agents are there, do their work and stay in touch;
     /// people start what waits for them.
     pub(crate) fn heal(&mut self) {
-        for index in 0..AGENTS.len() {
-            self.apply(Op::Connect(index, 0, 4, true, 0, None));
-            self.apply(Op::Drain(index, false));
+        for (agent, name) in AGENTS.into_iter().enumerate() {
+            let name = AgentName(name.to_owned());
+            if self.queue.agent(&name).is_some_and(|agent| agent.revoked) {
+                self.apply(Op::ConfirmDead(agent));
+                self.apply(Op::ForgetAgent(agent));
+            }
+            self.apply(Op::Connect(Hello {
+                agent,
+                boot: 0,
+                slots: 4,
+                tagged: true,
+                draining: false,
+                lost: 0,
+                begun: 0,
+                dream: None,
+            }));
+            self.apply(Op::Drain(agent, false));
         }
         for _ in 0..10_000 {
             let leases: Vec<Fence> = (0..AGENTS.len())
@@ -293,7 +259,7 @@ impl World {
                 .collect();
             if !leases.is_empty() {
                 for _ in leases {
-                    self.work(Outcome::Success);
+                    self.work(true, Outcome::Success);
                 }
                 continue;
             }

@@ -8,8 +8,9 @@ use fleet_queue::StopReason;
 /// From an agent to the coordinator. Times are those of sending.
 #[derive(Clone, Debug)]
 pub(crate) enum Up {
-    Hello { held: Vec<Fence>, sent: u64 },
+    Hello { held: Vec<(Fence, bool)>, sent: u64 },
     Heartbeat { sent: u64 },
+    Started { fence: Fence },
     Finished { fence: Fence, outcome: Outcome },
     Released { fence: Fence },
 }
@@ -47,6 +48,8 @@ pub(crate) struct Supervisor {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Phase {
+    /// Its first process is still to start.
+    Preparing,
     Executing,
     /// Its result is on disk.
     Ended(Outcome),

@@ -1,18 +1,20 @@
 //! The coordinator, its agents, and the network between them.
 
+mod coordinator;
 mod host;
 mod network;
 mod trouble;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use fleet_model::{AgentName, Fence, JobId, JobState, Outcome, Timestamp};
-use fleet_queue::{Config, Effect, Input, NewJob, NewPipeline, Queue};
+use fleet_model::{AgentName, Fence, JobId, JobState, Outcome};
+use fleet_queue::{Change, Config, Effect, Input, NewJob, NewPipeline, Queue};
 
 use crate::agent::{Agent, Down, Up};
 use crate::random::Random;
 use crate::witness::Witness;
+use coordinator::Disk;
 use network::{Link, no_link};
 
 const SECOND: u64 = 1000;
@@ -32,11 +34,16 @@ enum Event {
     CoordinatorNotices(usize, u64),
     Connect(usize),
     Heartbeat(usize, u64),
+    /// Of an agent; how long its clock runs, in milliseconds.
+    JobBegins(usize, Fence, u64),
     JobEnds(usize, Fence, Outcome),
     OrphanCheck(usize, Fence),
     Cleaned(usize, Fence),
     AgentStarts(usize),
+    Rejoin(usize),
     CoordinatorStarts,
+    /// What was decided is durable now.
+    Commit,
     Tick,
     Fault,
     User,
@@ -52,6 +59,9 @@ pub(crate) struct Fleet {
 
     config: Config,
     queue: Queue,
+    disk: Disk,
+    /// What was decided and is not durable yet, with what follows from it.
+    decided: VecDeque<(Vec<Change>, Vec<Effect>)>,
     up: bool,
     /// Which stream of each agent the coordinator serves.
     served: Vec<Option<u64>>,
@@ -82,6 +92,8 @@ impl Fleet {
             sequence: 0,
             config,
             queue: Queue::new(config, Fence(1)),
+            disk: Disk::new(),
+            decided: VecDeque::new(),
             up: true,
             served: agents.iter().map(|_| None).collect(),
             tick_at: None,
@@ -197,6 +209,7 @@ impl Fleet {
             }
             Event::Connect(agent) => self.connect(agent),
             Event::Heartbeat(agent, session) => self.heartbeat(agent, session),
+            Event::JobBegins(agent, fence, timeout) => self.job_begins(agent, fence, timeout),
             Event::JobEnds(agent, fence, outcome) => self.job_ends(agent, fence, outcome),
             Event::OrphanCheck(agent, fence) => self.orphan_check(agent, fence),
             Event::Cleaned(agent, fence) => self.cleaned(agent, fence),
@@ -204,10 +217,9 @@ impl Fleet {
                 self.agents[agent].up = true;
                 self.soon(5 * SECOND, Event::Connect(agent));
             }
-            Event::CoordinatorStarts => {
-                self.up = true;
-                self.step(Input::Restarted);
-            }
+            Event::Rejoin(agent) => self.rejoin(agent),
+            Event::CoordinatorStarts => self.coordinator_starts(),
+            Event::Commit => self.commit(),
             Event::Tick => {
                 if self.tick_at == Some(self.now) && self.up {
                     self.tick_at = None;
@@ -218,108 +230,6 @@ impl Fleet {
             Event::User => self.user(),
             Event::NewPipeline => self.new_pipeline(),
         }
-    }
-
-    // The coordinator.
-
-    fn step(&mut self, input: Input) {
-        // Persisted, but nobody was told: the coordinator died in between.
-        let dies = self.faults && self.random.chance(1) && self.random.chance(20);
-        let effects = self.queue.step(Timestamp(self.now), input);
-        for effect in effects.into_iter().flatten() {
-            self.witness.hears(&effect);
-            if !dies {
-                self.carry_out(effect);
-            }
-        }
-        if dies {
-            self.coordinator_dies();
-        }
-        self.plan_tick();
-    }
-
-    fn plan_tick(&mut self) {
-        let wakeup = self.queue.next_wakeup().map(|at| at.0.max(self.now));
-        if let Some(at) = wakeup
-            && self.up
-            && self.tick_at.is_none_or(|planned| at < planned)
-        {
-            self.tick_at = Some(at);
-            self.at(at, Event::Tick);
-        }
-    }
-
-    fn carry_out(&mut self, effect: Effect) {
-        let (agent, down) = match effect {
-            Effect::Lease {
-                agent,
-                job,
-                fence,
-                timeout,
-                ..
-            } => {
-                let timeout_ms = u64::try_from(timeout.as_millis()).expect("a short time");
-                let lease = Down::Lease {
-                    fence,
-                    job,
-                    timeout_ms,
-                };
-                (agent, lease)
-            }
-            Effect::Keep { agent, fence } => (agent, Down::Keep { fence }),
-            Effect::Stop {
-                agent,
-                fence,
-                reason,
-            } => (agent, Down::Stop { fence, reason }),
-            Effect::ResultTaken { agent, fence } => (agent, Down::Taken { fence }),
-            Effect::JobChanged { .. } | Effect::PipelineChanged { .. } => return,
-        };
-        let index = self.agents.iter().position(|a| a.name == agent);
-        self.send_down(index.expect("an agent"), down);
-    }
-
-    fn coordinator_hears(&mut self, agent: usize, session: u64, up: Up) {
-        let name = self.agents[agent].name.clone();
-        if !self.up || (self.served[agent] != Some(session) && !matches!(up, Up::Hello { .. })) {
-            return;
-        }
-        match up {
-            Up::Hello { held, sent } => {
-                self.served[agent] = Some(session);
-                self.send_down(agent, Down::Answer { sent });
-                let agent = &self.agents[agent];
-                self.step(Input::AgentConnected {
-                    agent: name,
-                    boot_id: agent.boot.to_string(),
-                    slots: agent.slots,
-                    tags: agent.tags.clone(),
-                    run_untagged: true,
-                    protected_only: false,
-                    held,
-                });
-            }
-            Up::Heartbeat { sent } => {
-                self.step(Input::Heartbeat { agent: name });
-                self.send_down(agent, Down::Answer { sent });
-            }
-            Up::Finished { fence, outcome } => self.step(Input::JobFinished {
-                agent: name,
-                fence,
-                outcome,
-            }),
-            Up::Released { fence } => self.step(Input::Released { agent: name, fence }),
-        }
-    }
-
-    fn coordinator_dies(&mut self) {
-        self.up = false;
-        self.tick_at = None;
-        for agent in 0..self.agents.len() {
-            self.served[agent] = None;
-            self.break_link(agent);
-        }
-        self.soon(15 * MINUTE, Event::CoordinatorStarts);
     }
 }
 

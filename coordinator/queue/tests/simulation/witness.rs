@@ -14,8 +14,9 @@ pub(crate) struct Witness {
     groups: BTreeMap<(ProjectId, String), Fence>,
     /// How attempts really ended, where they came to an end of their own.
     completed: BTreeMap<Fence, Outcome>,
-    /// The lease of each attempt.
+    /// The latest lease of each attempt.
     fences: BTreeMap<(JobId, u32), Fence>,
+    begun: BTreeSet<(JobId, u32)>,
     ended: BTreeSet<(JobId, u32)>,
     states: BTreeMap<JobId, JobState>,
     history: Vec<String>,
@@ -27,6 +28,8 @@ pub(crate) struct Witness {
     pub(crate) taken_back: u64,
     pub(crate) stale: u64,
     pub(crate) second_attempts: u64,
+    pub(crate) given_up: u64,
+    pub(crate) revoked: u64,
 }
 
 impl Witness {
@@ -60,7 +63,9 @@ impl Witness {
                 ..
             } => {
                 let other = self.fences.insert((*job, *attempt), *fence);
-                assert_eq!(other, None, "an attempt is leased once");
+                let begun = self.begun.contains(&(*job, *attempt));
+                assert!(!begun, "an attempt that began is not leased again");
+                self.given_up += u64::from(other.is_some());
                 self.second_attempts += u64::from(*attempt > 1);
             }
             Effect::JobChanged {
@@ -74,6 +79,11 @@ impl Witness {
                 let fence = self.fences.get(&(*job, *attempt));
                 let really = fence.and_then(|fence| self.completed.get(fence));
                 match state {
+                    JobState::Running => {
+                        let first = self.begun.insert((*job, *attempt));
+                        assert!(first, "attempt {attempt} of job {job} begins once");
+                        return;
+                    }
                     JobState::Success => {
                         assert_eq!(really, Some(&Outcome::Success), "job {job} did succeed");
                         self.successes += 1;
@@ -114,6 +124,8 @@ impl Witness {
         self.taken_back += other.taken_back;
         self.stale += other.stale;
         self.second_attempts += other.second_attempts;
+        self.given_up += other.given_up;
+        self.revoked += other.revoked;
     }
 
     /// A simulation in which nothing goes wrong shows nothing.
@@ -126,6 +138,8 @@ impl Witness {
             ("taken back", self.taken_back),
             ("stale", self.stale),
             ("second attempts", self.second_attempts),
+            ("given up", self.given_up),
+            ("revoked", self.revoked),
         ];
         println!("{counts:?}");
         for (what, count) in counts {

@@ -1,6 +1,6 @@
 //! What agents and their supervisors do.
 
-use fleet_model::{FailureReason, Fence, JobId, Outcome};
+use fleet_model::{FailureReason, Fence, Outcome};
 use fleet_queue::StopReason;
 
 use super::{Event, Fleet, HEARTBEAT, MINUTE, SECOND};
@@ -25,7 +25,12 @@ impl Fleet {
                 fence,
                 job,
                 timeout_ms,
-            } => self.start(agent, fence, job, timeout_ms),
+            } => {
+                let phase = Phase::Preparing;
+                let supervisors = &mut self.agents[agent].supervisors;
+                supervisors.insert(fence, Supervisor { job, phase });
+                self.soon(20 * SECOND, Event::JobBegins(agent, fence, timeout_ms));
+            }
             Down::Keep { fence } => {
                 let kept = self.agents[agent].supervisors.get(&fence);
                 if let Some(Phase::Ended(outcome)) = kept.map(|s| s.phase.clone()) {
@@ -33,6 +38,13 @@ impl Fleet {
                 }
             }
             Down::Stop { fence, reason } => match reason {
+                StopReason::Canceled | StopReason::Forced if self.is_preparing(agent, fence) => {
+                    let outcome = Outcome::Canceled;
+                    if let Some(supervisor) = self.agents[agent].supervisors.get_mut(&fence) {
+                        supervisor.phase = Phase::Ended(outcome.clone());
+                    }
+                    self.send_up(agent, Up::Finished { fence, outcome });
+                }
                 StopReason::Canceled => {
                     self.soon(MINUTE, Event::JobEnds(agent, fence, Outcome::Canceled));
                 }
@@ -51,19 +63,27 @@ impl Fleet {
         }
     }
 
-    pub(super) fn start(&mut self, agent: usize, fence: Fence, job: JobId, timeout_ms: u64) {
+    pub(super) fn job_begins(&mut self, agent: usize, fence: Fence, timeout_ms: u64) {
+        if !self.is_preparing(agent, fence) {
+            return;
+        }
         let deadline = self.orphan_deadline();
+        let supervisors = &mut self.agents[agent].supervisors;
+        let Some(supervisor) = supervisors.get_mut(&fence) else {
+            return;
+        };
+        let job = supervisor.job;
+        supervisor.phase = Phase::Executing;
         if self.agents[agent].orphaned(deadline) <= self.now {
-            // The lease took so long to come that it is over already.
+            // It took so long that the lease is over already.
+            self.agents[agent].supervisors.remove(&fence);
             self.send_up(agent, Up::Released { fence });
             return;
         }
         let (pipeline, new) = &self.jobs[&job];
         let group = new.resource_group.clone().map(|g| (pipeline.project, g));
         self.witness.starts(fence, job, group);
-        let phase = Phase::Executing;
-        let supervisors = &mut self.agents[agent].supervisors;
-        supervisors.insert(fence, Supervisor { job, phase });
+        self.send_up(agent, Up::Started { fence });
         let takes = self.random.range(SECOND, 300 * SECOND);
         let ends = if takes > timeout_ms {
             failed("job_execution_timeout", 0)
@@ -80,6 +100,11 @@ impl Fleet {
 
     pub(super) fn orphan_deadline(&self) -> u64 {
         u64::try_from(self.config.orphan_deadline.as_millis()).expect("a short time")
+    }
+
+    fn is_preparing(&self, agent: usize, fence: Fence) -> bool {
+        let supervisor = self.agents[agent].supervisors.get(&fence);
+        supervisor.is_some_and(|s| s.phase == Phase::Preparing)
     }
 
     pub(super) fn is_executing(&self, agent: usize, fence: Fence) -> bool {

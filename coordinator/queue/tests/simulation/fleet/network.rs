@@ -1,7 +1,7 @@
 //! Streams that keep order, delay, break, and are found broken late.
 
 use super::{Event, Fleet, HEARTBEAT, SECOND};
-use crate::agent::{Down, Up};
+use crate::agent::{Down, Phase, Up};
 
 /// An agent's latest stream; both sides may think differently of it.
 pub(super) struct Link {
@@ -24,7 +24,10 @@ impl Fleet {
             ..no_link()
         };
         self.agents[agent].session = Some(session);
-        let held = self.agents[agent].supervisors.keys().copied().collect();
+        let supervisors = self.agents[agent].supervisors.iter();
+        let held = supervisors
+            .map(|(fence, supervisor)| (*fence, supervisor.phase != Phase::Preparing))
+            .collect();
         let sent = self.now;
         self.send_up(agent, Up::Hello { held, sent });
         self.at(self.now + HEARTBEAT, Event::Heartbeat(agent, session));

@@ -4,6 +4,7 @@ use fleet_model::{Fence, JobId, PipelineId};
 use fleet_queue::{CancelMode, Input};
 
 use super::{Event, Fleet, MINUTE, SECOND};
+use crate::agent::Phase;
 use crate::workload;
 
 impl Fleet {
@@ -15,7 +16,7 @@ impl Fleet {
         let agents = self.agents.len() as u64;
         let agent = usize::try_from(self.random.range(0, agents)).expect("an index");
         let down = self.random.pick(&[5 * SECOND, 2 * MINUTE, 20 * MINUTE]);
-        match self.random.range(0, 6) {
+        match self.random.range(0, 7) {
             0 if self.agents[agent].up => self.agent_dies(agent, down),
             1 if self.agents[agent].up => {
                 self.agent_dies(agent, down);
@@ -33,13 +34,47 @@ impl Fleet {
                     self.step(Input::ConfirmDead { agent: dead });
                 }
             }
+            4 if self.up && self.random.chance(30) => self.revoke(agent),
             _ => self.break_link(agent),
         }
+    }
+
+    fn revoke(&mut self, agent: usize) {
+        let name = self.agents[agent].name.clone();
+        if self.is_revoked(agent) || self.queue.agent(&name).is_none() {
+            return;
+        }
+        self.served[agent] = None;
+        self.break_link(agent);
+        self.witness.revoked += 1;
+        self.step(Input::RevokeAgent { agent: name });
+        self.soon(60 * MINUTE, Event::Rejoin(agent));
+    }
+
+    /// An agent that was revoked joins anew under its name, once that is free.
+    pub(super) fn rejoin(&mut self, agent: usize) {
+        let name = self.agents[agent].name.clone();
+        if self.up && self.is_revoked(agent) {
+            self.step(Input::ForgetAgent { agent: name });
+        }
+        if !self.up || self.is_revoked(agent) {
+            self.soon(5 * MINUTE, Event::Rejoin(agent));
+        }
+    }
+
+    pub(super) fn is_revoked(&self, agent: usize) -> bool {
+        let agent = self.queue.agent(&self.agents[agent].name);
+        agent.is_some_and(|agent| agent.revoked)
     }
 
     pub(super) fn agent_dies(&mut self, agent: usize, down: u64) {
         self.agents[agent].up = false;
         self.agents[agent].session = None;
+        // What it had no supervisor for yet is gone with it.
+        if self.random.chance(50) {
+            let supervisors = &mut self.agents[agent].supervisors;
+            supervisors.retain(|_, supervisor| supervisor.phase != Phase::Preparing);
+        }
         self.break_link(agent);
         self.soon(down, Event::AgentStarts(agent));
     }
