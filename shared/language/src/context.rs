@@ -38,7 +38,10 @@ impl Context {
     /// What stands over YAML: the project's variables, then the pipeline's own.
     #[must_use]
     pub fn settings(&self) -> Vec<Variable> {
-        let all = self.project_variables.iter().chain(&self.pipeline_variables);
+        let all = self
+            .project_variables
+            .iter()
+            .chain(&self.pipeline_variables);
         all.cloned().collect()
     }
 }
