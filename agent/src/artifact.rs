@@ -6,7 +6,6 @@
 //! lead the agent out of the project, not even while the job still runs.
 
 mod beneath;
-mod date;
 mod extract;
 mod gzip;
 mod pack;
@@ -18,6 +17,7 @@ pub use extract::{ExtractError, Limits, extract};
 pub use pack::{PackError, Packed, Staging, pack};
 pub use select::{Request, select};
 
+use crate::date;
 use crate::log::Line;
 
 /// Takes the lines that the user sees.

@@ -1,11 +1,18 @@
 //! How artifacts leave and reach a job.
 
+mod grpc;
+mod identity;
+
 use std::future::Future;
 use std::io;
 use std::path::Path;
+use std::time::Duration;
 
 use fleet_model::{ArtifactFormat, JobId};
 use tonic::{Code, Status};
+
+pub(crate) use grpc::GrpcBulk;
+pub(crate) use identity::IdentityBulk;
 
 /// Sends and fetches the artifacts of one leased job.
 pub trait Bulk: Send + Sync {
@@ -25,6 +32,11 @@ pub trait Bulk: Send + Sync {
     /// # Errors
     /// [`Error`]; `to` may be incomplete then.
     fn download(&self, job: JobId, to: &Path) -> impl Future<Output = Result<(), Error>> + Send;
+
+    /// How long a transfer is tried again while the coordinator is not there.
+    fn waits(&self) -> Duration {
+        Duration::from_secs(15)
+    }
 }
 
 /// What the coordinator is told of an artifact before its bytes.
@@ -38,6 +50,8 @@ pub struct UploadHeader {
     pub format: ArtifactFormat,
     /// As written; none: the coordinator's default.
     pub expire_in: Option<String>,
+    /// Bytes.
+    pub size: u64,
 }
 
 /// Why a transfer failed.
@@ -67,15 +81,13 @@ pub enum Error {
 }
 
 impl Error {
-    /// How often a transfer that fails like this is tried in all: 1 where
-    /// trying again cannot help.
+    /// Whether a transfer that fails like this may succeed when it is tried again.
     #[must_use]
-    pub fn tries(&self) -> u32 {
+    pub fn may_pass(&self) -> bool {
         match self {
-            Error::Missing | Error::Denied | Error::TooLarge | Error::Refused(_) => 1,
-            Error::File(_) => 1,
-            Error::Unavailable(_) => 6,
-            Error::Broken(_) => 3,
+            Error::Missing | Error::Denied | Error::TooLarge | Error::Refused(_) => false,
+            Error::File(_) => false,
+            Error::Unavailable(_) | Error::Broken(_) => true,
         }
     }
 }

@@ -12,7 +12,10 @@ mod shell;
 use std::future::Future;
 use std::io;
 
+use crate::log::Room;
+
 pub use command::Command;
+pub use descendants::{BadMark, Mark};
 pub use shell::Shell;
 
 /// Prepares environments.
@@ -66,9 +69,27 @@ pub trait Environment: Send {
     fn destroy(self) -> impl Future<Output = Result<(), Error>> + Send;
 }
 
+/// Where a program's output goes.
+pub type Output<'a> = &'a mut dyn Take;
+
 /// Takes what a program writes, standard output and standard error in the order
 /// in which they were written.
-pub type Output<'a> = &'a mut (dyn FnMut(&[u8]) + Send);
+pub trait Take: Send {
+    /// Takes `bytes`.
+    fn take(&mut self, bytes: &[u8]);
+
+    /// What to wait for before the next bytes; none: they may come at once.
+    /// Meanwhile the program is held up by its full pipe.
+    fn room(&mut self) -> Option<Room<'_>> {
+        None
+    }
+}
+
+impl<F: FnMut(&[u8]) + Send> Take for F {
+    fn take(&mut self, bytes: &[u8]) {
+        self(bytes);
+    }
+}
 
 /// For whom a program runs: a container executor has a place for each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -25,7 +25,7 @@ use tokio::sync::watch;
 
 use crate::Settings;
 use crate::bulk::Bulk;
-use crate::executor::Shell;
+use crate::executor::{Mark, Shell};
 use crate::log::Sink;
 
 pub use crate::executor::platform;
@@ -55,6 +55,8 @@ pub struct Job {
     pub slot: u32,
     /// The same among the jobs of its project.
     pub project_slot: u32,
+    /// What its processes are known by.
+    pub mark: Mark,
 }
 
 /// How a job ended.
@@ -77,7 +79,8 @@ pub async fn run(
     sink: impl Sink + Send,
     control: watch::Receiver<Control>,
 ) -> Finished {
-    run::run(&Shell::new(&job.settings), &job, bulk, sink, control).await
+    let executor = Shell::new(&job.settings, job.mark.clone());
+    run::run(&executor, &job, bulk, sink, control).await
 }
 
 #[cfg(test)]

@@ -5,24 +5,40 @@
 //! it holds and is told what to keep. State, not events, so lost messages heal.
 
 mod backoff;
-mod bulk;
 mod held;
 mod session;
-mod spool;
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Channel;
-use tracing::{info, warn};
+use tonic::{Code, Status};
+use tracing::{error, info, warn};
 
 use crate::Settings;
+use crate::clock::Boottime;
+use crate::supervisor::ORPHAN_DEADLINE;
 use backoff::Backoff;
-use held::Held;
+use held::{Held, Way};
 
-/// Used until the coordinator has said its own.
-const ORPHAN_DEADLINE: Duration = Duration::from_secs(600);
+/// Between tries where the coordinator refuses this agent.
+const REFUSED: Duration = Duration::from_secs(30);
+/// How long jobs that were stopped have to be reported.
+const REPORTED_WITHIN: Duration = Duration::from_secs(30);
+/// How long the coordinator has to hear that nothing is held any more.
+const HEARD_WITHIN: Duration = Duration::from_secs(2);
+
+/// How many jobs an agent takes before it ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Jobs {
+    /// As many as come.
+    All,
+    /// One.
+    One,
+}
 
 /// Why an agent cannot work.
 #[derive(Debug, thiserror::Error)]
@@ -37,7 +53,8 @@ pub enum Error {
     },
 }
 
-/// Runs an agent over `channel` until `stop` is cancelled.
+/// Runs an agent over `channel` until `stop` is cancelled, its jobs in this
+/// process.
 ///
 /// When stopped it takes no more jobs, stops those it runs at once, and returns
 /// when nothing of them is left. A lost stream is opened again, with growing,
@@ -50,69 +67,208 @@ pub async fn run(
     channel: Channel,
     stop: CancellationToken,
 ) -> Result<(), Error> {
-    std::fs::create_dir_all(&settings.state_dir).map_err(|source| Error::StateFolder {
-        path: settings.state_dir.clone(),
-        source,
-    })?;
-    let mut held = Held::new(Arc::new(settings), channel.clone());
-    let mut backoff = Backoff::new();
-    let mut contact = Contact {
-        answered: Instant::now(),
-        orphan_deadline: ORPHAN_DEADLINE,
+    make_state_folder(&settings)?;
+    let mut held = Held::new(Arc::new(settings), Way::Inside(channel.clone()));
+    let (_same, channel) = watch::channel(channel);
+    let orders = Orders {
+        channel,
+        jobs: Jobs::All,
+        drain: CancellationToken::new(),
+        stop,
+        patience: Duration::ZERO,
     };
-    while !stop.is_cancelled() {
-        let opened = Instant::now();
-        let ended = tokio::select! {
-            ended = session::run(channel.clone(), &mut held, &mut contact) => ended,
-            // All that a session says is said again by the next; here is none.
-            () = stop.cancelled() => break,
-        };
-        match ended {
-            Ok(()) => {
-                info!("the coordinator closed the stream");
-                backoff.reset();
-            }
-            Err(status) => warn!(%status, "the stream to the coordinator broke"),
-        }
-        if contact.answered.saturating_duration_since(opened) > backoff::LAST {
-            backoff.reset();
-        }
-        wait_to_reconnect(&held, &contact, backoff.next(), &stop).await;
-    }
+    serve(&mut held, orders).await;
     held.abort_all();
     held.wait_all().await;
     Ok(())
 }
 
+/// Runs an agent whose jobs have processes of their own and survive it: those of
+/// an earlier one are taken up.
+///
+/// When `drain` is cancelled it takes no more jobs and returns once it has none;
+/// when `stop` is, jobs are stopped, and it returns once that was reported, or
+/// could not be for half a minute.
+///
+/// # Errors
+/// [`Error::StateFolder`], before anything is done.
+pub(crate) async fn run_supervised(
+    settings: Settings,
+    jobs: Jobs,
+    server: String,
+    channel: watch::Receiver<Channel>,
+    drain: CancellationToken,
+    stop: CancellationToken,
+) -> Result<(), Error> {
+    make_state_folder(&settings)?;
+    let path = settings.state_dir.join("leases");
+    let mut held = Held::new(Arc::new(settings), Way::Supervised(server));
+    held.adopt()
+        .map_err(|source| Error::StateFolder { path, source })?;
+    let orders = Orders {
+        channel,
+        jobs,
+        drain,
+        stop,
+        patience: REPORTED_WITHIN,
+    };
+    serve(&mut held, orders).await;
+    Ok(())
+}
+
+fn make_state_folder(settings: &Settings) -> Result<(), Error> {
+    std::fs::create_dir_all(&settings.state_dir).map_err(|source| Error::StateFolder {
+        path: settings.state_dir.clone(),
+        source,
+    })
+}
+
+/// What the agent is told from outside.
+struct Orders {
+    /// The newest channel.
+    channel: watch::Receiver<Channel>,
+    jobs: Jobs,
+    drain: CancellationToken,
+    stop: CancellationToken,
+    /// How long it goes on after `stop`.
+    patience: Duration,
+}
+
+async fn serve(held: &mut Held, mut orders: Orders) {
+    let mut backoff = Backoff::new();
+    let mut contact = Contact {
+        answered: Boottime::now(),
+        orphan_deadline: ORPHAN_DEADLINE,
+        trouble: None,
+    };
+    let (stop, patience) = (orders.stop.clone(), orders.patience);
+    let given_up = async {
+        stop.cancelled().await;
+        if !patience.is_zero() {
+            sleep(patience).await;
+        }
+    };
+    let mut given_up = std::pin::pin!(given_up);
+    loop {
+        let opened = Boottime::now();
+        let ended = tokio::select! {
+            biased;
+            // All that a session says is said again by the next; here is none.
+            () = &mut given_up => return,
+            ended = session::run(held, &mut contact, &mut orders) => ended,
+        };
+        if held.draining && held.is_done() {
+            if ended.is_ok() {
+                // A lease may have been on its way when no more were wanted: the
+                // next hello says that it is not held, so that it goes to another
+                // agent now and not after the orphan deadline.
+                let last = session::run(held, &mut contact, &mut orders);
+                let _not_there = tokio::time::timeout(HEARD_WITHIN, last).await;
+            }
+            return;
+        }
+        let mut refused = false;
+        match ended {
+            Ok(()) => {
+                info!("the stream to the coordinator ended; it is opened again");
+                backoff.reset();
+            }
+            Err(status) => {
+                refused = is_refusal(&status);
+                if status.code() == Code::Unauthenticated
+                    && status.message().contains("was revoked")
+                {
+                    held.abort_all();
+                }
+                contact.trouble(&status, refused);
+            }
+        }
+        if contact.answered > opened.after(backoff::LAST) {
+            backoff.reset();
+        }
+        let wait = if refused { REFUSED } else { backoff.next() };
+        tokio::select! {
+            () = &mut given_up => return,
+            () = wait_to_reconnect(held, &contact, wait, &mut orders) => {}
+        }
+        if held.draining && held.is_done() {
+            return;
+        }
+    }
+}
+
+/// Whether the coordinator will not change its mind by itself.
+fn is_refusal(status: &Status) -> bool {
+    matches!(
+        status.code(),
+        Code::Unauthenticated | Code::PermissionDenied | Code::FailedPrecondition
+    )
+}
+
 /// When the coordinator last answered, and how long jobs may go on without it.
 struct Contact {
-    answered: Instant,
+    /// When that was sent which it answered.
+    answered: Boottime,
     orphan_deadline: Duration,
+    /// Why there is no stream, as it was last said.
+    trouble: Option<String>,
+}
+
+impl Contact {
+    fn welcomed(&mut self) {
+        info!("connected to the coordinator");
+        self.trouble = None;
+    }
+
+    /// Says what is wrong, once.
+    fn trouble(&mut self, status: &Status, refused: bool) {
+        let text = status.message();
+        if self.trouble.as_deref() == Some(text) {
+            return;
+        }
+        if refused {
+            error!("the coordinator refuses this agent: {text}");
+        } else {
+            let code = status.code();
+            warn!("there is no stream to the coordinator: {text} ({code:?}); it is tried again");
+        }
+        self.trouble = Some(text.to_owned());
+    }
 }
 
 /// Waits, and meanwhile stops the jobs once nobody has vouched for their leases
-/// for as long as the orphan deadline.
+/// for as long as the orphan deadline; supervisors do that by themselves.
 async fn wait_to_reconnect(
-    held: &Held,
+    held: &mut Held,
     contact: &Contact,
     wait: Duration,
-    stop: &CancellationToken,
+    orders: &mut Orders,
 ) {
     let until = Instant::now() + wait;
     let orphaned = contact
         .orphan_deadline
         .saturating_sub(contact.answered.elapsed());
-    tokio::select! {
-        () = tokio::time::sleep(wait) => return,
-        () = stop.cancelled() => return,
-        () = tokio::time::sleep(orphaned), if !held.is_empty() && orphaned < wait => {
-            warn!("no answer within the orphan deadline: all jobs are stopped");
-            held.abort_all();
+    let mut orphans = held.runs_inside() && !held.is_empty() && orphaned < wait;
+    let mut stopped = false;
+    loop {
+        if held.draining && held.is_done() {
+            return;
         }
-    }
-    tokio::select! {
-        () = tokio::time::sleep_until(until.into()) => {}
-        () = stop.cancelled() => {}
+        tokio::select! {
+            () = sleep_until(until) => return,
+            () = sleep(orphaned), if orphans => {
+                orphans = false;
+                warn!("no answer within the orphan deadline: all jobs are stopped");
+                held.abort_all();
+            }
+            Ok(()) = orders.channel.changed() => return,
+            () = orders.drain.cancelled(), if !held.draining => held.draining = true,
+            () = orders.stop.cancelled(), if !stopped => {
+                stopped = true;
+                held.abort_all();
+            }
+            () = held.progress() => {}
+        }
     }
 }
 

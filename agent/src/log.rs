@@ -14,7 +14,7 @@ mod writer;
 
 pub use line::Line;
 pub use mask::{Defaults, Error, Masker, Masks};
-pub use writer::{Log, Sink, Stream};
+pub use writer::{Log, Room, Sink, Stream};
 
 /// What stands where a secret stood.
 const MASK: &[u8] = b"[MASKED]";

@@ -2,9 +2,12 @@
 
 mod cgroup;
 mod cookie;
+mod mark;
 
 use std::ffi::OsString;
 use std::time::Duration;
+
+pub use mark::{BadMark, Mark};
 
 use rustix::process::{Pid, Signal, getpgid};
 use tokio::time::{Instant, sleep};
@@ -29,11 +32,11 @@ pub(super) struct Descendants {
 }
 
 impl Descendants {
-    pub(super) fn new() -> Descendants {
-        let cookie = Cookie::new();
+    /// Those that `mark` tells from all others.
+    pub(super) fn new(mark: &Mark) -> Descendants {
         Descendants {
-            cgroup: Cgroup::create(cookie.id()),
-            cookie,
+            cgroup: mark.cgroup.as_deref().and_then(Cgroup::create),
+            cookie: mark.cookie.clone(),
         }
     }
 
@@ -61,21 +64,17 @@ impl Descendants {
         spawn(name, value)
     }
 
+    /// What tells a program that it belongs to them, for its environment.
+    pub(super) fn variable(&self) -> (&'static str, OsString) {
+        self.cookie.variable()
+    }
+
     /// Kills every one of them and returns when they are gone.
     ///
     /// # Errors
     /// [`Error::Dormant`] if one is still there after ten seconds.
     pub(super) async fn kill(&self) -> Result<(), Error> {
-        let deadline = Instant::now() + GONE_WITHIN;
-        let mut pause = Duration::from_micros(200);
-        while let Some(pid) = self.signal(Signal::KILL, &|_| true) {
-            if Instant::now() >= deadline {
-                return Err(Error::Dormant { pid });
-            }
-            sleep(pause).await;
-            pause = (pause * 2).min(Duration::from_millis(20));
-        }
-        Ok(())
+        until_gone(|| self.signal(Signal::KILL, &|_| true)).await
     }
 
     /// Asks those to end that left the process group of `leader`.
@@ -90,6 +89,20 @@ impl Descendants {
             None => self.cookie.signal(signal, wanted),
         }
     }
+}
+
+/// Kills again and again until `kill` names no process that is still there.
+async fn until_gone(kill: impl Fn() -> Option<i32>) -> Result<(), Error> {
+    let deadline = Instant::now() + GONE_WITHIN;
+    let mut pause = Duration::from_micros(200);
+    while let Some(pid) = kill() {
+        if Instant::now() >= deadline {
+            return Err(Error::Dormant { pid });
+        }
+        sleep(pause).await;
+        pause = (pause * 2).min(Duration::from_millis(20));
+    }
+    Ok(())
 }
 
 impl Drop for Descendants {

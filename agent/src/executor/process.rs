@@ -6,7 +6,6 @@ use std::future::pending;
 use std::io::{self, Seek, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::process::ExitStatusExt;
-use std::pin::pin;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
@@ -66,8 +65,12 @@ pub(super) async fn run<S: Stop>(
         group: Group::of(&child),
         descendants,
     };
-    let mut copying = pin!(copy(reader, output));
-    let watched = watch(&mut child, &tree, patience, copying.as_mut(), stop).await;
+    let mut copying = Copying {
+        from: reader,
+        to: output,
+        buffer: vec![0; BUFFER],
+    };
+    let watched = watch(&mut child, &tree, patience, &mut copying, stop).await;
     tree.kill().await?;
     let Watched {
         status,
@@ -81,8 +84,7 @@ pub(super) async fn run<S: Stop>(
         Broken::Dormant { pid } => Error::Dormant { pid },
     })?;
     if output == OutputState::Open {
-        // Whoever holds it now is no process of this job.
-        let _held_elsewhere = timeout(LAST_OUTPUT, copying).await;
+        copying.rest(stop).await;
     }
     Ok(match (stopped, status.code(), status.signal()) {
         (true, ..) => Ended::Stopped,
@@ -140,7 +142,7 @@ async fn watch<S: Stop>(
     child: &mut Child,
     tree: &Tree<'_>,
     patience: Patience,
-    mut copying: std::pin::Pin<&mut impl Future<Output = io::Result<()>>>,
+    copying: &mut Copying<'_>,
     stop: &mut S,
 ) -> Result<Watched, Broken> {
     let mut output = OutputState::Open;
@@ -159,7 +161,7 @@ async fn watch<S: Stop>(
             });
         }
         tokio::select! {
-            ended = copying.as_mut(), if output == OutputState::Open => {
+            ended = copying.all(), if output == OutputState::Open => {
                 ended.map_err(Broken::Pipe)?;
                 output = OutputState::Ended;
             }
@@ -233,12 +235,56 @@ fn standard_input(input: &[u8]) -> io::Result<Stdio> {
     Ok(file.into())
 }
 
-async fn copy(mut from: pipe::Receiver, to: Output<'_>) -> io::Result<()> {
-    let mut buffer = vec![0; BUFFER];
-    loop {
-        match from.read(&mut buffer).await? {
-            0 => return Ok(()),
-            read => to(&buffer[..read]),
+/// A program's output on its way. What the taker has no room for stays in the
+/// pipe. Dropping a future of these loses nothing.
+struct Copying<'a> {
+    from: pipe::Receiver,
+    to: Output<'a>,
+    buffer: Vec<u8>,
+}
+
+impl Copying<'_> {
+    /// Passes all of it on; returns when it has ended.
+    async fn all(&mut self) -> io::Result<()> {
+        loop {
+            self.room().await;
+            if self.piece().await? == 0 {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Passes on what is left in the pipe after all processes of the job are
+    /// gone: whoever holds its end open now is none of them, and is not waited
+    /// for. There may be no room for it for long, unless the job is to stop.
+    async fn rest(&mut self, stop: &mut impl Stop) {
+        let mut left = LAST_OUTPUT;
+        loop {
+            tokio::select! {
+                biased;
+                () = self.room() => {}
+                _ = stop.requested() => return,
+            }
+            let asked = Instant::now();
+            match timeout(left, self.piece()).await {
+                Ok(Ok(read)) if read > 0 => {}
+                _ => return,
+            }
+            left = left.saturating_sub(asked.elapsed());
+        }
+    }
+
+    async fn piece(&mut self) -> io::Result<usize> {
+        let read = self.from.read(&mut self.buffer).await?;
+        if read > 0 {
+            self.to.take(&self.buffer[..read]);
+        }
+        Ok(read)
+    }
+
+    async fn room(&mut self) {
+        if let Some(room) = self.to.room() {
+            room.await;
         }
     }
 }

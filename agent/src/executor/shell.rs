@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::descendants::Descendants;
+use super::descendants::{Descendants, Mark};
 use super::process::{self, Patience};
 use super::{Command, Ended, Environment, Error, Executor, Output, Place, Stop};
 use crate::Settings;
@@ -10,17 +10,19 @@ use crate::Settings;
 /// gitlab-runner waits here without end.
 const OUTPUT_HELD: Duration = Duration::from_secs(10);
 
-/// Prepares one environment after the other.
+/// Prepares the environment of one job.
 #[derive(Clone, Debug)]
 pub struct Shell {
     shell: Command,
     patience: Patience,
+    mark: Mark,
 }
 
 impl Shell {
-    /// The executor of an agent with these settings.
+    /// The executor of an agent with these settings, for the job whose processes
+    /// have this mark.
     #[must_use]
-    pub fn new(settings: &Settings) -> Shell {
+    pub fn new(settings: &Settings, mark: Mark) -> Shell {
         // A program changes to its project folder; until then it must be
         // somewhere that no job removes.
         let shell = Command::new(&settings.shell.program, "/");
@@ -34,6 +36,7 @@ impl Shell {
                 grace: settings.graceful_kill,
                 output_held: OUTPUT_HELD,
             },
+            mark,
         }
     }
 }
@@ -49,7 +52,7 @@ impl Executor for Shell {
         Ok(Host {
             shell: self.shell.clone(),
             patience: self.patience,
-            descendants: Descendants::new(),
+            descendants: Descendants::new(&self.mark),
         })
     }
 }
@@ -83,14 +86,17 @@ impl Environment for Host {
         .await
     }
 
-    /// The agent's tools start nothing that leaves their process group.
+    /// The agent's tools start nothing that leaves their process group; the job's
+    /// mark is for whoever finds them when this process was killed.
     async fn command<S: Stop>(
         &mut self,
         command: &Command,
         output: Output<'_>,
         stop: &mut S,
     ) -> Result<Ended, Error> {
-        process::run(command, b"", None, self.patience, output, stop).await
+        let (name, value) = self.descendants.variable();
+        let command = command.clone().env(name, value);
+        process::run(&command, b"", None, self.patience, output, stop).await
     }
 
     async fn destroy(self) -> Result<(), Error> {

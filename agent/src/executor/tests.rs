@@ -64,7 +64,8 @@ struct Test {
 impl Test {
     async fn new(hold: Hold) -> Test {
         let folder = TempDir::new().unwrap();
-        let shell = Shell::new(&settings(folder.path(), Duration::from_secs(3600)));
+        let settings = settings(folder.path(), Duration::from_secs(3600));
+        let shell = Shell::new(&settings, Mark::new());
         let mut host = shell.prepare().await.unwrap();
         if hold == Hold::Cookie {
             host.descendants = Descendants::without_cgroup();
@@ -162,9 +163,9 @@ async fn a_missing_shell_is_named() {
     let folder = TempDir::new().unwrap();
     let mut settings = settings(folder.path(), Duration::ZERO);
     settings.shell.program = "/nowhere/bash".into();
-    let mut host = Shell::new(&settings).prepare().await.unwrap();
+    let mut host = Shell::new(&settings, Mark::new()).prepare().await.unwrap();
     let ended = host
-        .script(Place::Build, b"", &mut |_| {}, &mut never())
+        .script(Place::Build, b"", &mut |_: &[u8]| {}, &mut never())
         .await;
     assert!(
         ended

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use fleet_model::{Artifact, Dependency};
 use tokio::task::spawn_blocking;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use super::attempts::pauses;
 use super::failure::Failure;
@@ -79,7 +79,7 @@ impl<X: Executor, B: Bulk, S: Sink + Send> Running<'_, X, B, S> {
             reins,
             ..
         } = self;
-        let tries = try_often(console, || bulk.download(from.job, to));
+        let tries = try_often(console, bulk.waits(), || bulk.download(from.job, to));
         reins.unless_pulled(tries).await?
     }
 
@@ -144,6 +144,7 @@ impl<X: Executor, B: Bulk, S: Sink + Send> Running<'_, X, B, S> {
             kind: artifact.kind.clone(),
             format: artifact.format,
             expire_in: artifact.expire_in.clone(),
+            size: packed.size,
         };
         // The file has no name of its own that could be left behind.
         let path = PathBuf::from(format!("/proc/self/fd/{}", packed.file.as_raw_fd()));
@@ -155,7 +156,7 @@ impl<X: Executor, B: Bulk, S: Sink + Send> Running<'_, X, B, S> {
             reins,
             ..
         } = self;
-        let tries = try_often(console, || bulk.upload(&path, header.clone()));
+        let tries = try_often(console, bulk.waits(), || bulk.upload(&path, header.clone()));
         reins.unless_pulled(tries).await??;
         self.console.plain(format!(
             "Uploading artifacts as \"{kind}\" to coordinator... 201 Created id={job} size={}",
@@ -183,27 +184,47 @@ impl<X: Executor, B: Bulk, S: Sink + Send> Running<'_, X, B, S> {
     }
 }
 
-/// Tries a transfer until it succeeds or trying again cannot help. As with
-/// gitlab-runner, what the coordinator refuses fails the job like a script.
+/// A transfer that breaks is tried so often in all ...
+const TRIES: u32 = 3;
+/// ... and one without a coordinator again after waits that grow to this.
+const LONGEST_PAUSE: Duration = Duration::from_secs(15);
+
+/// Tries a transfer until it succeeds or trying again cannot help; while the
+/// coordinator is not there, for as long as `waits`. As with gitlab-runner, what
+/// the coordinator refuses fails the job like a script.
 async fn try_often<S: Sink, F>(
     console: &mut super::console::Console<S>,
+    waits: Duration,
     mut attempt: impl FnMut() -> F,
 ) -> Result<(), Failure>
 where
     F: Future<Output = Result<(), bulk::Error>>,
 {
-    let mut tried = 0;
+    let mut broken = 0;
+    let mut missed: Option<(Instant, Duration)> = None;
     loop {
-        tried += 1;
         let Err(error) = attempt().await else {
             return Ok(());
         };
-        if tried >= error.tries() {
+        let pause = match &error {
+            bulk::Error::Unavailable(_) => {
+                let (since, pause) = missed.unwrap_or((Instant::now(), Duration::from_secs(1)));
+                missed = Some((since, (pause * 2).min(LONGEST_PAUSE)));
+                Some(pause).filter(|pause| since.elapsed() + *pause <= waits)
+            }
+            error => {
+                // It was there, so the next time it is not is another one.
+                missed = None;
+                broken += 1;
+                Some(Duration::from_secs(1)).filter(|_| error.may_pass() && broken < TRIES)
+            }
+        };
+        let Some(pause) = pause else {
             console.plain(format!("FATAL: {error}"));
             return Err(Failure::Exit(1));
-        }
+        };
         console.warning(format!("{error}, trying again"));
-        sleep(Duration::from_secs(u64::from(tried).min(5))).await;
+        sleep(pause).await;
     }
 }
 

@@ -2,7 +2,8 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use crate::log::{Line, Log, Masks, Sink, Stream};
+use crate::executor::Take;
+use crate::log::{Line, Log, Masks, Room, Sink, Stream};
 use crate::source::Said;
 
 /// Writes the agent's lines, sections and what programs print.
@@ -34,6 +35,11 @@ impl<S: Sink> Console<S> {
     /// What a program printed.
     pub(super) fn output(&mut self, bytes: &[u8]) {
         self.log.write(Stream::Output, bytes);
+    }
+
+    /// Takes what a script prints.
+    pub(super) fn taking(&mut self) -> Printed<'_, S> {
+        Printed(self)
     }
 
     pub(super) fn line(&mut self, line: Line) {
@@ -76,6 +82,19 @@ impl<S: Sink> Console<S> {
 
     pub(super) fn finish(self) {
         self.log.finish();
+    }
+}
+
+/// What a script prints, on its way into the log; held up where that has no room.
+pub(super) struct Printed<'a, S>(&'a mut Console<S>);
+
+impl<S: Sink + Send> Take for Printed<'_, S> {
+    fn take(&mut self, bytes: &[u8]) {
+        self.0.output(bytes);
+    }
+
+    fn room(&mut self) -> Option<Room<'_>> {
+        self.0.log.room()
     }
 }
 

@@ -156,9 +156,8 @@ impl<X: Executor, B: Bulk, S: Sink + Send> Running<'_, X, B, S> {
             ..
         } = self;
         let environment = environment.as_mut().ok_or_else(no_environment)?;
-        let mut output = |bytes: &[u8]| console.output(bytes);
         match environment
-            .script(place, &program, &mut output, reins)
+            .script(place, &program, &mut console.taking(), reins)
             .await
         {
             Ok(Ended::Exited(0)) => Ok(()),

@@ -1,24 +1,47 @@
 //! The leases this agent holds, each with its running job.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::future::Ready;
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
 
-use fleet_model::{FailureReason, Fence, JobSpec, Outcome, ProjectId};
+use fleet_model::{Fence, JobSpec, ProjectId};
 use fleet_proto::v1;
+use tokio::process::Child;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
 use tonic::transport::Channel;
 
-use super::bulk::GrpcBulk;
-use super::spool::{self, Reader};
 use crate::Settings;
+use crate::bulk::GrpcBulk;
+use crate::clock::boot_id;
+use crate::executor::Mark;
 use crate::job::{self, Control, Finished, Job};
+use crate::spool::{self, Extent, LOG, Reader, Writer};
+use crate::supervisor::{self, Folder, Follow, Left};
+
+/// Where jobs run.
+pub(super) enum Way {
+    /// In this process, which then must outlive them.
+    Inside(Channel),
+    /// Each in a process of its own; artifacts go to and come from this server.
+    Supervised(String),
+}
 
 /// All leases, by fence. They outlive the stream they came over.
 pub(super) struct Held {
     settings: Arc<Settings>,
-    channel: Channel,
+    way: Way,
+    /// Drawn once for this process.
+    instance: String,
+    streams: u64,
+    /// Whether no more jobs are taken.
+    pub(super) draining: bool,
+    answered: watch::Sender<Option<v1::Answered>>,
     leases: BTreeMap<Fence, Lease>,
     /// Leases that are no longer this agent's, until their jobs are really over:
     /// nobody else may use their folders before.
@@ -31,16 +54,56 @@ pub(super) struct Lease {
     /// Reads its log.
     pub(super) spool: Reader,
     /// Log bytes the coordinator has.
-    pub(super) acknowledged: u64,
+    pub(super) acknowledged: watch::Sender<u64>,
+    /// Set once the job has begun.
+    pub(super) started: watch::Receiver<bool>,
     /// Set once the job is over and nothing of it is left.
     pub(super) finished: watch::Receiver<Option<Finished>>,
     control: watch::Sender<Control>,
+    /// Cancelled when nobody needs to hear of the job any more.
+    forget: CancellationToken,
     project: ProjectId,
     slot: u32,
     project_slot: u32,
 }
 
+/// The other ends of a lease.
+struct Ends {
+    control: watch::Receiver<Control>,
+    forget: CancellationToken,
+    taken: watch::Receiver<u64>,
+    started: watch::Sender<bool>,
+    finished: watch::Sender<Option<Finished>>,
+}
+
 impl Lease {
+    fn new(spool: Reader, project: ProjectId, slot: u32, project_slot: u32) -> (Lease, Ends) {
+        let (acknowledged, taken) = watch::channel(0);
+        let (control, controlled) = watch::channel(Control::Run);
+        let (begun, started) = watch::channel(false);
+        let (done, finished) = watch::channel(None);
+        let forget = CancellationToken::new();
+        let ends = Ends {
+            control: controlled,
+            forget: forget.clone(),
+            taken,
+            started: begun,
+            finished: done,
+        };
+        let lease = Lease {
+            spool,
+            acknowledged,
+            started,
+            finished,
+            control,
+            forget,
+            project,
+            slot,
+            project_slot,
+        };
+        (lease, ends)
+    }
+
     /// A job that broke inside the agent never says that it is over, but its
     /// task is gone.
     fn is_running(&self) -> bool {
@@ -49,19 +112,52 @@ impl Lease {
 }
 
 impl Held {
-    pub(super) fn new(settings: Arc<Settings>, channel: Channel) -> Held {
+    pub(super) fn new(settings: Arc<Settings>, way: Way) -> Held {
         Held {
             settings,
-            channel,
+            way,
+            instance: instance(),
+            streams: 0,
+            draining: false,
+            answered: watch::Sender::new(None),
             leases: BTreeMap::new(),
             retired: Vec::new(),
             jobs: JoinSet::new(),
         }
     }
 
+    /// Takes up what an earlier agent of this host left.
+    ///
+    /// # Errors
+    /// Its leases cannot be read.
+    pub(super) fn adopt(&mut self) -> io::Result<()> {
+        let leases = self.settings.state_dir.join("leases");
+        std::fs::create_dir_all(&leases)?;
+        for left in Left::look(&leases, &boot_id())? {
+            let log = File::options()
+                .create(true)
+                .truncate(false)
+                .read(true)
+                .write(true)
+                .open(left.folder.path().join(LOG))?;
+            let extent = watch::Sender::new(Extent::default());
+            let spool = Reader::new(Arc::new(log), extent.subscribe());
+            let record = left.record;
+            let project = ProjectId(record.project_id);
+            let (lease, ends) = Lease::new(spool, project, record.slot, record.project_slot);
+            tracing::info!(fence = %left.fence, "a lease of an earlier agent is taken up");
+            self.follow(left.folder, ends, extent, None::<Ready<io::Result<Child>>>);
+            self.leases.insert(left.fence, lease);
+        }
+        Ok(())
+    }
+
     /// The first message of a stream: who this is and what it holds.
-    pub(super) fn hello(&self) -> v1::Hello {
+    pub(super) fn hello(&mut self) -> v1::Hello {
+        self.streams += 1;
         let settings = &self.settings;
+        let clock = SystemTime::now().duration_since(UNIX_EPOCH);
+        let clock = clock.unwrap_or_default().as_millis();
         v1::Hello {
             agent: settings.name.0.clone(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -73,14 +169,47 @@ impl Held {
             executors: vec!["shell".to_owned()],
             held: self
                 .leases
-                .keys()
-                .map(|fence| v1::HeldLease { fence: fence.0 })
+                .iter()
+                .map(|(fence, lease)| v1::HeldLease {
+                    fence: fence.0,
+                    log_offset: 0,
+                    started: *lease.started.borrow(),
+                })
                 .collect(),
+            instance: self.instance.clone(),
+            stream: self.streams,
+            clock_unix_ms: u64::try_from(clock).unwrap_or(u64::MAX),
+            draining: self.draining,
+            host: host(),
         }
+    }
+
+    /// Whether the jobs run in this process, and end with it.
+    pub(super) fn runs_inside(&self) -> bool {
+        matches!(self.way, Way::Inside(_))
     }
 
     pub(super) fn is_empty(&self) -> bool {
         self.leases.is_empty()
+    }
+
+    /// Whether no lease is held and nothing of one is left to do.
+    pub(super) fn is_done(&mut self) -> bool {
+        while self.jobs.try_join_next().is_some() {}
+        self.leases.is_empty() && self.jobs.is_empty()
+    }
+
+    /// Returns when something of a lease was done; never where there is none.
+    pub(super) async fn progress(&mut self) {
+        if self.jobs.join_next().await.is_none() {
+            std::future::pending().await
+        }
+    }
+
+    /// The coordinator answered what was sent at that moment: supervisors may go
+    /// on for so long.
+    pub(super) fn answered(&self, answered: v1::Answered) {
+        self.answered.send_replace(Some(answered));
     }
 
     /// All leases, in order of their fences.
@@ -88,55 +217,93 @@ impl Held {
         self.leases.iter().map(|(fence, lease)| (*fence, lease))
     }
 
-    pub(super) fn get_mut(&mut self, fence: Fence) -> Option<&mut Lease> {
-        self.leases.get_mut(&fence)
+    pub(super) fn get(&self, fence: Fence) -> Option<&Lease> {
+        self.leases.get(&fence)
     }
 
     /// Starts a leased job.
     ///
     /// # Errors
-    /// Its spool cannot be made; nothing was started.
-    pub(super) fn start(&mut self, fence: Fence, spec: JobSpec) -> io::Result<&Lease> {
+    /// In words; nothing was started.
+    pub(super) fn start(&mut self, lease: v1::Lease) -> Result<&Lease, String> {
         // Jobs that ended leave their handles here until the next one comes.
         while self.jobs.try_join_next().is_some() {}
         self.retired.retain(Lease::is_running);
-        let (mut writer, spool) = spool::create(
-            &self
-                .settings
-                .state_dir
-                .join("leases")
-                .join(fence.to_string()),
-        )?;
-        let (control, controlled) = watch::channel(Control::Run);
-        let (done, finished) = watch::channel(None);
-        let lease = Lease {
-            spool,
-            acknowledged: 0,
-            finished,
-            control,
-            project: spec.project,
-            slot: lowest_free(self.running().map(|lease| lease.slot)),
-            project_slot: lowest_free(
-                self.running()
-                    .filter(|lease| lease.project == spec.project)
-                    .map(|lease| lease.project_slot),
-            ),
+        let fence = Fence(lease.fence);
+        let spec = fleet_proto::convert::required(lease.job.clone(), "job")
+            .and_then(JobSpec::try_from)
+            .map_err(|error| format!("read the job: {error}"))?;
+        let folder = self.folder(fence);
+        let file =
+            spool::create(&folder).map_err(|error| format!("make the log spool: {error}"))?;
+        let file = Arc::new(file);
+        let slot = lowest_free(self.running().map(|lease| lease.slot));
+        let of_project = self.running().filter(|lease| lease.project == spec.project);
+        let project_slot = lowest_free(of_project.map(|lease| lease.project_slot));
+        let held = match &self.way {
+            Way::Inside(channel) => {
+                let mut writer = Writer::new(Arc::clone(&file), None);
+                let spool = Reader::new(file, writer.grown());
+                let (held, ends) = Lease::new(spool, spec.project, slot, project_slot);
+                let job = Job {
+                    spec,
+                    fence,
+                    settings: Arc::clone(&self.settings),
+                    slot,
+                    project_slot,
+                    mark: Mark::new(),
+                };
+                let bulk = GrpcBulk::new(channel.clone(), fence);
+                self.jobs.spawn(async move {
+                    ends.started.send_replace(true);
+                    let finished = job::run(job, bulk, &mut writer, ends.control).await;
+                    drop(writer);
+                    ends.finished.send_replace(Some(finished));
+                });
+                held
+            }
+            Way::Supervised(server) => {
+                let extent = watch::Sender::new(Extent::default());
+                let spool = Reader::new(file, extent.subscribe());
+                let (held, ends) = Lease::new(spool, spec.project, slot, project_slot);
+                let (settings, server) = (Arc::clone(&self.settings), server.clone());
+                let folder = Folder::new(folder);
+                let place = folder.clone();
+                let starting = async move {
+                    let slots = (slot, project_slot);
+                    supervisor::start(&place, lease, slots, &settings, &server).await
+                };
+                self.follow(folder, ends, extent, Some(starting));
+                held
+            }
         };
-        let job = Job {
-            spec,
-            fence,
-            settings: Arc::clone(&self.settings),
-            slot: lease.slot,
-            project_slot: lease.project_slot,
-        };
-        let bulk = GrpcBulk::new(self.channel.clone(), fence);
-        self.jobs.spawn(async move {
-            let finished =
-                job::run(job, bulk, move |data: &[u8]| writer.write(data), controlled).await;
-            done.send_replace(Some(finished));
-        });
-        self.leases.insert(fence, lease);
+        self.leases.insert(fence, held);
         Ok(&self.leases[&fence])
+    }
+
+    fn follow(
+        &mut self,
+        folder: Folder,
+        ends: Ends,
+        extent: watch::Sender<Extent>,
+        starting: Option<impl Future<Output = io::Result<Child>> + Send + 'static>,
+    ) {
+        let lease = Follow {
+            folder,
+            control: ends.control,
+            forget: ends.forget,
+            taken: ends.taken,
+            answered: self.answered.subscribe(),
+            extent,
+            started: ends.started,
+            finished: ends.finished,
+        };
+        self.jobs.spawn(supervisor::follow(lease, starting));
+    }
+
+    fn folder(&self, fence: Fence) -> PathBuf {
+        let leases = self.settings.state_dir.join("leases");
+        leases.join(fence.to_string())
     }
 
     fn running(&self) -> impl Iterator<Item = &Lease> {
@@ -174,7 +341,10 @@ impl Held {
         let Some(lease) = self.leases.remove(&fence) else {
             return;
         };
-        if let Err(error) = lease.spool.remove() {
+        lease.forget.cancel();
+        if self.runs_inside()
+            && let Err(error) = std::fs::remove_dir_all(self.folder(fence))
+        {
             tracing::warn!(%fence, %error, "a spool could not be removed");
         }
         if lease.is_running() {
@@ -187,19 +357,10 @@ impl Held {
 ///
 /// A job whose task is gone without a word broke inside the agent.
 pub(super) async fn finished(mut job: watch::Receiver<Option<Finished>>) -> Finished {
+    let broken = || supervisor::broken("the agent itself failed while it ran the job");
     match job.wait_for(Option::is_some).await {
         Ok(finished) => finished.clone().unwrap_or_else(broken),
         Err(_) => broken(),
-    }
-}
-
-fn broken() -> Finished {
-    Finished {
-        outcome: Outcome::Failed {
-            reason: FailureReason::RUNNER_SYSTEM_FAILURE,
-            exit_code: 0,
-        },
-        message: "the agent itself failed while it ran the job".to_owned(),
     }
 }
 
@@ -212,9 +373,18 @@ fn lowest_free(taken: impl Iterator<Item = u32>) -> u32 {
         .unwrap_or(u32::MAX)
 }
 
-/// Changes with every boot; empty where the kernel does not tell.
-fn boot_id() -> String {
-    std::fs::read_to_string("/proc/sys/kernel/random/boot_id")
-        .map(|id| id.trim().to_owned())
+/// Tells this process from a copy of it.
+fn instance() -> String {
+    let mut bytes = [0; 16];
+    if let Err(error) = getrandom::fill(&mut bytes) {
+        tracing::warn!(%error, "the system gives no randomness");
+    }
+    format!("{:032x}", u128::from_be_bytes(bytes))
+}
+
+/// The host's name; empty where the kernel does not tell.
+fn host() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/hostname")
+        .map(|name| name.trim().to_owned())
         .unwrap_or_default()
 }

@@ -1,8 +1,9 @@
 //! One stream, from hello to its end.
 
-use std::time::{Duration, Instant};
+use std::collections::VecDeque;
+use std::time::Duration;
 
-use fleet_model::{Fence, JobSpec, Outcome};
+use fleet_model::{Fence, Outcome};
 use fleet_proto::v1::agent_message::Message as Out;
 use fleet_proto::v1::agent_service_client::AgentServiceClient;
 use fleet_proto::v1::coordinator_message::Message as In;
@@ -12,11 +13,11 @@ use tokio::task::JoinSet;
 use tokio::time::{Interval, MissedTickBehavior};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status;
-use tonic::transport::Channel;
 use tracing::{error, info, warn};
 
-use super::Contact;
 use super::held::{self, Held, Lease};
+use super::{Contact, Jobs, Orders};
+use crate::clock::Boottime;
 use crate::job::Control;
 
 /// Messages under way to the coordinator before senders wait.
@@ -26,19 +27,24 @@ const HEARTBEAT: Duration = Duration::from_secs(10);
 /// How long opening a stream may take.
 const OPENED_WITHIN: Duration = Duration::from_secs(30);
 /// Heartbeats without an answer after which the stream counts as broken.
-const UNANSWERED: u32 = 3;
+const UNANSWERED: usize = 3;
 /// A lease carries whole scripts and variables.
 const LEASE_LIMIT_BYTES: usize = 64 * 1024 * 1024;
 
-/// Opens a stream and serves it until it ends.
+/// Opens a stream and serves it until it ends, a new channel is there, or no more
+/// jobs are to be taken and none is left.
 ///
 /// Dropping the future is as if the stream had broken.
 pub(super) async fn run(
-    channel: Channel,
     held: &mut Held,
     contact: &mut Contact,
+    orders: &mut Orders,
 ) -> Result<(), Status> {
+    let channel = orders.channel.borrow_and_update().clone();
     let (outbox, body) = mpsc::channel(OUTBOX);
+    let opened = Boottime::now();
+    // It says that nothing is held any more, and is to be heard.
+    let last = held.draining && held.is_done();
     send(&outbox, Out::Hello(held.hello())).await?;
     let mut client = AgentServiceClient::new(channel).max_decoding_message_size(LEASE_LIMIT_BYTES);
     let opening = tokio::time::timeout(OPENED_WITHIN, client.session(ReceiverStream::new(body)));
@@ -49,12 +55,20 @@ pub(super) async fn run(
     let mut session = Session {
         held,
         contact,
-        unanswered: 0,
+        unanswered: VecDeque::from([opened]),
+        welcomed: false,
         outbox,
         pumps: JoinSet::new(),
     };
     let mut heartbeat = heartbeats(HEARTBEAT);
+    let mut stopped = false;
     loop {
+        if session.held.draining && session.held.is_done() && (session.welcomed || !last) {
+            return Ok(());
+        }
+        if orders.jobs == Jobs::One && !session.held.is_empty() {
+            orders.drain.cancel();
+        }
         tokio::select! {
             // `message` keeps what it has read so far, so losing the race loses nothing.
             message = inbox.message() => match message? {
@@ -70,12 +84,22 @@ pub(super) async fn run(
                 None => return Ok(()),
             },
             _ = heartbeat.tick() => {
-                if session.unanswered >= UNANSWERED {
+                if session.unanswered.len() > UNANSWERED {
                     return Err(Status::unavailable("heartbeats are not answered"));
                 }
-                session.unanswered += 1;
+                session.unanswered.push_back(Boottime::now());
                 send(&session.outbox, Out::Heartbeat(v1::Heartbeat {})).await?;
             }
+            Ok(()) = orders.channel.changed() => return Ok(()),
+            () = orders.drain.cancelled(), if !session.held.draining => {
+                session.held.draining = true;
+                send(&session.outbox, Out::Drain(v1::Drain {})).await?;
+            }
+            () = orders.stop.cancelled(), if !stopped => {
+                stopped = true;
+                session.held.abort_all();
+            }
+            () = session.held.progress() => {}
         }
     }
 }
@@ -90,9 +114,11 @@ fn heartbeats(every: Duration) -> Interval {
 struct Session<'a> {
     held: &'a mut Held,
     contact: &'a mut Contact,
-    /// Heartbeats since the last answer. Counted, not timed: an agent that stood
-    /// still itself has nobody else to blame.
-    unanswered: u32,
+    /// When the hello and the heartbeats were sent that have no answer; at most
+    /// one more than may be. Counted, not timed: an agent that stood still itself
+    /// has nobody else to blame.
+    unanswered: VecDeque<Boottime>,
+    welcomed: bool,
     outbox: mpsc::Sender<v1::AgentMessage>,
     /// One for each lease; they end with the session.
     pumps: JoinSet<()>,
@@ -101,8 +127,10 @@ struct Session<'a> {
 impl Session<'_> {
     /// Keeps what the coordinator keeps, stops the rest, sends what it lacks.
     fn welcome(&mut self, welcome: &v1::Welcome) -> Interval {
-        self.answered();
+        self.welcomed = true;
+        self.contact.welcomed();
         self.contact.orphan_deadline = Duration::from_millis(welcome.orphan_deadline_ms.into());
+        self.answered();
         let keep: Vec<u64> = welcome.keep.iter().map(|lease| lease.fence).collect();
         let (kept, stale): (Vec<Fence>, Vec<Fence>) = self
             .held
@@ -111,6 +139,11 @@ impl Session<'_> {
             .partition(|fence| keep.contains(&fence.0));
         for fence in stale {
             self.stale(fence);
+        }
+        for kept in &welcome.keep {
+            if let Some(lease) = self.held.get(Fence(kept.fence)) {
+                lease.acknowledged.send_replace(kept.log_offset);
+            }
         }
         for (fence, lease) in self.held.iter().filter(|(fence, _)| kept.contains(fence)) {
             self.pumps
@@ -121,8 +154,18 @@ impl Session<'_> {
     }
 
     fn answered(&mut self) {
-        self.contact.answered = Instant::now();
-        self.unanswered = 0;
+        let Some(sent) = self.unanswered.pop_front() else {
+            return;
+        };
+        if !self.welcomed {
+            return;
+        }
+        self.contact.answered = sent;
+        let deadline = self.contact.orphan_deadline.as_millis();
+        self.held.answered(v1::Answered {
+            orphan_deadline_ms: u32::try_from(deadline).unwrap_or(u32::MAX),
+            at_boottime_ms: sent.as_millis(),
+        });
     }
 
     async fn take(&mut self, message: In) -> Result<(), Status> {
@@ -131,8 +174,8 @@ impl Session<'_> {
             In::HeartbeatAck(_) => self.answered(),
             In::Lease(lease) => self.lease(lease).await?,
             In::LogAck(ack) => {
-                if let Some(lease) = self.held.get_mut(Fence(ack.fence)) {
-                    lease.acknowledged = ack.offset;
+                if let Some(lease) = self.held.get(Fence(ack.fence)) {
+                    lease.acknowledged.send_replace(ack.offset);
                 }
             }
             In::ResultAck(ack) => self.held.forget(Fence(ack.fence)),
@@ -145,17 +188,17 @@ impl Session<'_> {
         // Those that have sent all leave their handles here until the next one.
         while self.pumps.try_join_next().is_some() {}
         let fence = Fence(lease.fence);
-        let spec = fleet_proto::convert::required(lease.job, "job").and_then(JobSpec::try_from);
-        let refused = match spec {
-            Ok(spec) => match self.held.start(fence, spec) {
-                Ok(lease) => {
-                    self.pumps
-                        .spawn(pump(fence, Sent::from(lease), self.outbox.clone()));
-                    return Ok(());
-                }
-                Err(error) => format!("make the log spool: {error}"),
-            },
-            Err(error) => format!("read the job: {error}"),
+        if self.held.get(fence).is_some() {
+            warn!(%fence, "a lease that is held came once more: left aside");
+            return Ok(());
+        }
+        let refused = match self.held.start(lease) {
+            Ok(lease) => {
+                self.pumps
+                    .spawn(pump(fence, Sent::from(lease), self.outbox.clone()));
+                return Ok(());
+            }
+            Err(refused) => refused,
         };
         error!(%fence, %refused, "a lease could not be taken up");
         let outcome = Outcome::Failed {
@@ -191,8 +234,9 @@ impl Session<'_> {
 
 /// Where one lease's pump begins.
 struct Sent {
-    spool: super::spool::Reader,
+    spool: crate::spool::Reader,
     offset: u64,
+    started: tokio::sync::watch::Receiver<bool>,
     finished: tokio::sync::watch::Receiver<Option<crate::job::Finished>>,
 }
 
@@ -200,15 +244,28 @@ impl From<&Lease> for Sent {
     fn from(lease: &Lease) -> Sent {
         Sent {
             spool: lease.spool.clone(),
-            offset: lease.acknowledged,
+            offset: *lease.acknowledged.borrow(),
+            started: lease.started.clone(),
             finished: lease.finished.clone(),
         }
     }
 }
 
-/// Sends a lease's log as it grows, then its result. Ends early with the session;
-/// the next one begins at the acknowledged offset.
+/// Says that a lease's job has begun, sends its log as it grows, then its result.
+/// Ends early with the session; the next one begins at the acknowledged offset.
 async fn pump(fence: Fence, mut sent: Sent, outbox: mpsc::Sender<v1::AgentMessage>) {
+    let mut over = sent.finished.clone();
+    tokio::select! {
+        _ = sent.started.wait_for(|started| *started) => {}
+        // It ended before it could begin.
+        _ = over.wait_for(Option::is_some) => {}
+    }
+    if *sent.started.borrow() {
+        let started = v1::Started { fence: fence.0 };
+        if send(&outbox, Out::Started(started)).await.is_err() {
+            return;
+        }
+    }
     loop {
         match sent.spool.next(sent.offset, CHUNK_BYTES).await {
             Ok(Some(data)) => {

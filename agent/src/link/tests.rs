@@ -1,7 +1,7 @@
 use std::pin::Pin;
 use std::sync::Mutex;
 
-use fleet_model::{AgentName, Fence, JobSpec};
+use fleet_model::AgentName;
 use fleet_proto::v1;
 use fleet_proto::v1::agent_service_server::{AgentService, AgentServiceServer};
 use fleet_proto::v1::coordinator_message::Message;
@@ -61,7 +61,7 @@ async fn agent_stops_although_its_coordinator_does_not_take_the_stream() {
 async fn jobs_without_a_coordinator_do_not_hurry_the_next_connect() {
     let state = tempfile::tempdir().unwrap();
     let (_silent, channel) = listen().await;
-    let mut held = Held::new(Arc::new(settings(&state)), channel);
+    let mut held = Held::new(Arc::new(settings(&state)), Way::Inside(channel.clone()));
     let source = v1::Source {
         repository: "/nowhere".into(),
         folder: true,
@@ -71,16 +71,28 @@ async fn jobs_without_a_coordinator_do_not_hurry_the_next_connect() {
         source: Some(source),
         ..Default::default()
     };
-    held.start(Fence(1), JobSpec::try_from(spec).unwrap())
-        .unwrap();
+    let lease = v1::Lease {
+        fence: 1,
+        job: Some(spec),
+    };
+    held.start(lease).unwrap();
     let contact = Contact {
-        answered: Instant::now(),
+        answered: Boottime::now(),
         orphan_deadline: Duration::ZERO,
+        trouble: None,
+    };
+    let (_same, channel) = watch::channel(channel);
+    let mut orders = Orders {
+        channel,
+        jobs: Jobs::All,
+        drain: CancellationToken::new(),
+        stop: CancellationToken::new(),
+        patience: Duration::ZERO,
     };
     let wait = Duration::from_millis(50);
     for _ in 0..2 {
         let before = Instant::now();
-        wait_to_reconnect(&held, &contact, wait, &CancellationToken::new()).await;
+        wait_to_reconnect(&mut held, &contact, wait, &mut orders).await;
         assert!(before.elapsed() >= wait);
     }
     held.wait_all().await;
@@ -96,6 +108,20 @@ type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
 #[tonic::async_trait]
 impl AgentService for Mute {
+    async fn join(
+        &self,
+        _request: Request<v1::JoinRequest>,
+    ) -> Result<Response<v1::JoinResponse>, Status> {
+        Err(Status::unimplemented("this one is mute"))
+    }
+
+    async fn renew(
+        &self,
+        _request: Request<v1::RenewRequest>,
+    ) -> Result<Response<v1::RenewResponse>, Status> {
+        Err(Status::unimplemented("this one is mute"))
+    }
+
     type SessionStream = Answers<v1::CoordinatorMessage>;
     type DownloadArtifactStream = Answers<v1::DownloadArtifactResponse>;
 

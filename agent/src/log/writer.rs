@@ -1,5 +1,7 @@
 //! The log of one job, as one ordered run of bytes.
 
+use std::pin::Pin;
+
 use super::limit::Limit;
 use super::line::{self, Line};
 use super::mask::{Masker, Masks};
@@ -8,7 +10,16 @@ use super::mask::{Masker, Masks};
 pub trait Sink {
     /// Appends `bytes`, which are masked and within the limit.
     fn append(&mut self, bytes: &[u8]);
+
+    /// What to wait for before more of what programs print is appended; none:
+    /// it may come at once.
+    fn room(&mut self) -> Option<Room<'_>> {
+        None
+    }
 }
+
+/// Ready when there is room again.
+pub type Room<'a> = Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
 
 impl<F: FnMut(&[u8])> Sink for F {
     fn append(&mut self, bytes: &[u8]) {
@@ -77,6 +88,11 @@ impl<S: Sink> Log<S> {
         };
         masker.push(bytes, &mut self.masked);
         self.pass_on();
+    }
+
+    /// What to wait for before the next [`Log::write`].
+    pub fn room(&mut self) -> Option<Room<'_>> {
+        self.sink.room()
     }
 
     /// Ends both streams of a stage: what is held is written.

@@ -78,13 +78,13 @@ pub(super) async fn run<E: Environment, S: Stop>(
                 &request.options.fetch_flags,
             );
             repository.configure(&configuration).map_err(file)?;
-            fetch(&mut git, &repository, commit, request).await?;
+            fetch_new(&mut git, &repository, commit, request).await?;
         }
         Location::Ssh(origin) => {
             let configuration =
                 configuration::of_repository(origin, None, sha, &request.options.fetch_flags);
             repository.configure(&configuration).map_err(file)?;
-            fetch(&mut git, &repository, commit, request).await?;
+            fetch_new(&mut git, &repository, commit, request).await?;
         }
     }
     if !request.options.checkout {
@@ -121,6 +121,25 @@ fn borrow(repository: &Repository, origin: &Path, commit: Commit<'_>) -> io::Res
     repository.borrow_objects(&store.join("objects"))?;
     repository.set_references(&references::fetched(&store, commit.refspecs, commit.sha)?)?;
     repository.set_boundary((commit.depth == 1).then_some(commit.sha))
+}
+
+/// Fetches, unless the folder has all of it from a job before: most jobs are of
+/// the same commit as the one before them, and asking costs more than their
+/// checkout.
+async fn fetch_new<E: Environment, S: Stop>(
+    git: &mut Git<'_, E, S>,
+    repository: &Repository,
+    commit: Commit<'_>,
+    request: &Request<'_>,
+) -> Result<(), Error> {
+    let deep_enough = commit.depth > 0 || !repository.is_shallow();
+    // Flags of the user's own may ask for more than the refspecs.
+    let plain = request.options.fetch_flags == ["--prune", "--quiet"];
+    if deep_enough && plain && repository.holds(commit.sha, commit.refspecs) {
+        git.say(Said::Notice("All of it is here from an earlier job."));
+        return Ok(());
+    }
+    fetch(git, repository, commit, request).await
 }
 
 async fn fetch<E: Environment, S: Stop>(

@@ -51,6 +51,25 @@ pub(super) fn fetched(
     Ok(wanted)
 }
 
+/// Whether a fetch of `refspecs` into the repository `git` would find nothing new:
+/// all that is to be written is there, and is `sha`.
+///
+/// References of pipelines are left aside: they only keep a commit reachable. A
+/// refspec for many references may always bring something.
+pub(super) fn are_fetched(git: &Path, refspecs: &[String], sha: &str) -> io::Result<bool> {
+    let store = Store::open(git)?;
+    let targets = refspecs.iter().map(|refspec| refspec.split_once(':'));
+    let mut wanted = false;
+    for target in targets {
+        match target {
+            Some((_, to)) if to.starts_with("refs/pipelines/") && !to.contains('*') => {}
+            Some((_, to)) if !to.contains('*') && store.get(to) == Some(sha) => wanted = true,
+            _ => return Ok(false),
+        }
+    }
+    Ok(wanted)
+}
+
 /// The text of `packed-refs`.
 pub(super) fn packed(references: &BTreeMap<String, String>) -> String {
     let mut text = String::from("# pack-refs with: sorted \n");
@@ -219,6 +238,22 @@ mod tests {
             fetch(&["refs/pipelines/7:refs/pipelines/7"]),
             pairs(&[("refs/pipelines/7", '9')])
         );
+    }
+
+    #[test]
+    fn nothing_is_fetched_where_all_is_there_and_is_the_jobs_commit() {
+        let store = store();
+        let held = |refspecs: &[&str], digit| {
+            let refspecs: Vec<_> = refspecs.iter().map(|&text| text.to_owned()).collect();
+            are_fetched(store.path(), &refspecs, &object(digit)).unwrap()
+        };
+        let own = "+1:refs/pipelines/7";
+        assert!(held(&["+refs/heads/main:refs/heads/main", own], '4'));
+        assert!(!held(&["+refs/heads/main:refs/heads/main", own], '1'));
+        assert!(!held(&["+refs/heads/main:refs/remotes/origin/main"], '4'));
+        assert!(!held(&["+refs/heads/*:refs/heads/*"], '4'));
+        assert!(!held(&[own], '4'));
+        assert!(!held(&[], '4'));
     }
 
     #[test]

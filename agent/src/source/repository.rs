@@ -96,6 +96,14 @@ impl Repository {
         self.git.join("shallow").exists()
     }
 
+    /// Whether a job before this one had `commit` checked out, with all that
+    /// `refspecs` ask for.
+    pub(super) fn holds(&self, commit: &str, refspecs: &[String]) -> bool {
+        let head = fs::read_to_string(self.git.join("HEAD")).unwrap_or_default();
+        head.trim_end() == commit
+            && references::are_fetched(&self.git, refspecs, commit).unwrap_or(false)
+    }
+
     /// Detaches `HEAD` at `commit`.
     pub(super) fn set_head(&self, commit: &str) -> io::Result<()> {
         let path = self.git.join("HEAD");

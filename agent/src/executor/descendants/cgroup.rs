@@ -16,11 +16,14 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 
+/// Followed by the job's id, which begins with the number of the process that made
+/// it.
+const PREFIX: &str = "fleet-";
+
 /// A cgroup that is removed when dropped, as far as it is empty then.
 #[derive(Debug)]
 pub(super) struct Cgroup {
     path: PathBuf,
-    outside: &'static Path,
 }
 
 /// While this lives, what the thread starts belongs to the cgroup.
@@ -29,24 +32,36 @@ pub(super) struct Inside<'a> {
 }
 
 impl Cgroup {
-    /// Makes a cgroup below the agent's own; `None` where that is not possible.
-    pub(super) fn create(id: &str) -> Option<Cgroup> {
-        let outside = own()?;
-        let path = outside.join(format!("fleet-{id}"));
-        fs::create_dir(&path).ok()?;
-        let cgroup = Cgroup { path, outside };
+    /// Where the cgroup of the job `id` would be: below this process' own;
+    /// `None` where there are no cgroups.
+    pub(super) fn place(id: &str) -> Option<PathBuf> {
+        Some(own()?.join(format!("{PREFIX}{id}")))
+    }
+
+    /// Makes the cgroup at `place`; `None` where that is not possible.
+    pub(super) fn create(place: &Path) -> Option<Cgroup> {
+        fs::create_dir(place).ok()?;
+        let cgroup = Cgroup {
+            path: place.to_owned(),
+        };
         cgroup.write("cgroup.type", "threaded").ok()?;
         cgroup.write("cgroup.freeze", "0").ok()?;
         Some(cgroup)
     }
 
+    /// The cgroup at `place` that another process made; `None` where it is gone.
+    pub(super) fn of_another(place: &Path) -> Option<Cgroup> {
+        place.is_dir().then(|| Cgroup {
+            path: place.to_owned(),
+        })
+    }
+
     /// Moves the calling thread in, until the result is dropped by the same
     /// thread; `None` if that is not allowed.
     pub(super) fn enter(&self) -> Option<Inside<'_>> {
+        let outside = self.path.parent()?;
         self.write("cgroup.threads", "0").ok()?;
-        Some(Inside {
-            outside: self.outside,
-        })
+        Some(Inside { outside })
     }
 
     /// Signals everything in it for which `wanted` is true; names one process
@@ -139,13 +154,20 @@ fn own() -> Option<&'static Path> {
     .as_deref()
 }
 
-/// Removes what agents left that were killed. A cgroup with a process in it
-/// cannot be removed: what is in use stays.
+/// Removes what processes left that were killed. A cgroup with a process in it
+/// cannot be removed: what is in use stays; and what a living process has made it
+/// is about to use.
 fn sweep(own: &Path) {
     let entries = fs::read_dir(own).into_iter().flatten().flatten();
-    for entry in entries.filter(|entry| entry.file_name().as_encoded_bytes().starts_with(b"fleet-"))
-    {
-        let _in_use = fs::remove_dir(entry.path());
+    for entry in entries {
+        let name = entry.file_name();
+        let id = name.to_str().and_then(|name| name.strip_prefix(PREFIX));
+        let Some((maker, _)) = id.and_then(|id| id.split_once('-')) else {
+            continue;
+        };
+        if !Path::new("/proc").join(maker).exists() {
+            let _in_use = fs::remove_dir(entry.path());
+        }
     }
 }
 

@@ -16,11 +16,11 @@ const LOOKS: u32 = 5;
 
 /// A text that stands in the environment of a job's processes and of no
 /// others.
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Cookie {
-    id: String,
+    pub(super) id: String,
     /// In hundredths of a second since the host began: nothing older is ours.
-    made: u64,
+    pub(super) made: u64,
 }
 
 impl Cookie {
@@ -31,10 +31,6 @@ impl Cookie {
             id: format!("{}-{random:016x}", std::process::id()),
             made: now().saturating_sub(1),
         }
-    }
-
-    pub(super) fn id(&self) -> &str {
-        &self.id
     }
 
     /// An agent that itself runs in a job adds to that job's cookie, so that
@@ -162,7 +158,7 @@ mod tests {
 
     #[test]
     fn two_cookies_differ() {
-        assert_ne!(Cookie::new().id(), Cookie::new().id());
+        assert_ne!(Cookie::new().id, Cookie::new().id);
     }
 
     #[test]
@@ -173,6 +169,6 @@ mod tests {
         entry.extend_from_slice(value.as_bytes());
         assert!(cookie.is_in(&entry));
         assert!(!cookie.is_in(b"FLEET_COOKIE=1-00"));
-        assert!(!cookie.is_in(format!("X={}", cookie.id()).as_bytes()));
+        assert!(!cookie.is_in(format!("X={}", cookie.id).as_bytes()));
     }
 }

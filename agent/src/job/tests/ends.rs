@@ -169,6 +169,7 @@ async fn a_job_whose_shell_does_not_start_is_the_agents_failure() {
         settings: settings.into(),
         slot: 0,
         project_slot: 0,
+        mark: crate::executor::Mark::new(),
     };
     let control = tokio::sync::watch::channel(Control::Run).1;
     let finished = crate::job::run(job, world.shelf.clone(), |_: &[u8]| {}, control).await;

@@ -14,6 +14,7 @@ use tempfile::TempDir;
 use tokio::sync::watch;
 
 use super::stub::Shelf;
+use crate::executor::Mark;
 use crate::job::{Control, Finished, Job, run};
 use crate::{Settings, Shell};
 
@@ -158,6 +159,7 @@ impl World {
             settings: Arc::new(self.settings()),
             slot: 0,
             project_slot: 0,
+            mark: Mark::new(),
         };
         let (control, controlled) = watch::channel(Control::Run);
         let (log, mut written) = watch::channel(Vec::new());

@@ -1,14 +1,14 @@
-//! Calendar dates for zip headers, in UTC.
+//! Calendar dates in UTC, as zip headers and HTTP have them.
 
 /// A date and time of day.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Date {
-    pub(super) year: u16,
-    pub(super) month: u8,
-    pub(super) day: u8,
-    pub(super) hour: u8,
-    pub(super) minute: u8,
-    pub(super) second: u8,
+pub(crate) struct Date {
+    pub(crate) year: u16,
+    pub(crate) month: u8,
+    pub(crate) day: u8,
+    pub(crate) hour: u8,
+    pub(crate) minute: u8,
+    pub(crate) second: u8,
 }
 
 /// Days from 1 March of year 0 to 1970.
@@ -17,7 +17,7 @@ const EPOCH: i64 = 719_468;
 /// The date of a Unix time; years outside of 0..=65535 become 0.
 ///
 /// Years are counted from 1 March, so that the leap day is the last one.
-pub(super) fn from_unix(seconds: i64) -> Date {
+pub(crate) fn from_unix(seconds: i64) -> Date {
     let days = seconds.div_euclid(86_400) + EPOCH;
     let time = seconds.rem_euclid(86_400);
     let (era, day_of_era) = (days.div_euclid(146_097), days.rem_euclid(146_097));
@@ -42,7 +42,7 @@ pub(super) fn from_unix(seconds: i64) -> Date {
 }
 
 /// The Unix time of a date.
-pub(super) fn to_unix(date: Date) -> i64 {
+pub(crate) fn to_unix(date: Date) -> i64 {
     let (month, day) = (i64::from(date.month), i64::from(date.day));
     let year = i64::from(date.year) - i64::from(month <= 2);
     let (era, year_of_era) = (year.div_euclid(400), year.rem_euclid(400));

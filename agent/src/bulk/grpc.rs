@@ -11,17 +11,17 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Channel;
 
-use crate::bulk::{Bulk, Error, UploadHeader};
+use super::{Bulk, Error, UploadHeader};
 
 /// What one leased job may send and fetch.
 #[derive(Clone)]
-pub(super) struct GrpcBulk {
+pub(crate) struct GrpcBulk {
     client: AgentServiceClient<Channel>,
     fence: Fence,
 }
 
 impl GrpcBulk {
-    pub(super) fn new(channel: Channel, fence: Fence) -> GrpcBulk {
+    pub(crate) fn new(channel: Channel, fence: Fence) -> GrpcBulk {
         GrpcBulk {
             client: AgentServiceClient::new(channel),
             fence,
@@ -35,6 +35,7 @@ impl GrpcBulk {
             r#type: header.kind,
             format: v1::ArtifactFormat::from(header.format).into(),
             expire_in: header.expire_in.unwrap_or_default(),
+            size: header.size,
         };
         part(v1::upload_artifact_request::Part::Header(header))
     }

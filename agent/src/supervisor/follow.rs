@@ -1,0 +1,267 @@
+//! The agent's side: one supervisor, from its start or its finding to its end.
+
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::process::Stdio;
+use std::time::Duration;
+
+use fleet_model::Outcome;
+use fleet_proto::v1;
+use fleet_proto::v1::supervisor_order::Order;
+use fleet_proto::v1::supervisor_report::Report;
+use tokio::io::AsyncWriteExt;
+use tokio::net::UnixStream;
+use tokio::process::{Child, Command};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use super::folder::Folder;
+use super::frame::{self, Frames};
+use super::run::{broken, workplace};
+use crate::Settings;
+use crate::executor::Mark;
+use crate::job::{Control, Finished};
+use crate::spool::{Extent, LOG};
+
+/// Between two looks at a supervisor that does not listen (yet).
+const FIRST_LOOK: Duration = Duration::from_millis(2);
+const LAST_LOOK: Duration = Duration::from_millis(200);
+/// What systemd says to the agent alone.
+const AGENTS_OWN: [&str; 3] = ["NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC"];
+const KILL_AGAIN: Duration = Duration::from_secs(30);
+
+/// Both ends of what the agent and one supervisor have to do with each other.
+pub(crate) struct Follow {
+    pub(crate) folder: Folder,
+    pub(crate) control: watch::Receiver<Control>,
+    /// Nobody needs the job's result, or somebody has it: nothing of it is kept
+    /// once the job is over.
+    pub(crate) forget: CancellationToken,
+    /// Bytes of the log that the coordinator has.
+    pub(crate) taken: watch::Receiver<u64>,
+    /// The coordinator's last answer; none yet.
+    pub(crate) answered: watch::Receiver<Option<v1::Answered>>,
+    pub(crate) extent: watch::Sender<Extent>,
+    pub(crate) started: watch::Sender<bool>,
+    pub(crate) finished: watch::Sender<Option<Finished>>,
+}
+
+/// Starts a supervisor for `lease`.
+///
+/// # Errors
+/// It cannot be started.
+pub(crate) async fn start(
+    folder: &Folder,
+    lease: v1::Lease,
+    slots: (u32, u32),
+    settings: &Settings,
+    server: &str,
+) -> io::Result<Child> {
+    let assignment = v1::Assignment {
+        lease: Some(lease),
+        slot: slots.0,
+        project_slot: slots.1,
+        workplace: Some(workplace(settings, server)),
+    };
+    // The program that runs, also where its file was replaced by a newer one.
+    let mut command = Command::new("/proc/self/exe");
+    for own in AGENTS_OWN {
+        command.env_remove(own);
+    }
+    let mut child = command
+        .arg0("fleet-agent")
+        .arg("supervise")
+        .arg("--lease-dir")
+        .arg(folder.path())
+        .current_dir("/")
+        // What systemd says to the agent is not for its jobs.
+        .env_remove("NOTIFY_SOCKET")
+        .env_remove("WATCHDOG_PID")
+        .env_remove("WATCHDOG_USEC")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .process_group(0)
+        .spawn()?;
+    if let Some(mut stdin) = child.stdin.take() {
+        stdin
+            .write_all(&order(Order::Assignment(assignment)))
+            .await?;
+        stdin.shutdown().await?;
+    }
+    Ok(child)
+}
+
+/// Follows the supervisor of a lease: `start`ed by this agent, or found. Returns
+/// when its job is over, the lease is forgotten, and its folder is gone.
+pub(crate) async fn follow(
+    mut lease: Follow,
+    starting: Option<impl Future<Output = io::Result<Child>>>,
+) {
+    let mut child = None;
+    if let Some(starting) = starting {
+        match starting.await {
+            Ok(started) => child = Some(started),
+            Err(error) => {
+                let why = format!("start the job's supervisor: {error}");
+                tracing::error!(folder = %lease.folder.path().display(), "{why}");
+                lease.end(broken(&why));
+            }
+        }
+    }
+    if child.is_some() || lease.finished.borrow().is_none() {
+        lease.attend(&mut child).await;
+    }
+    lease.forget.cancelled().await;
+    if let Err(error) = std::fs::remove_dir_all(lease.folder.path())
+        && error.kind() != io::ErrorKind::NotFound
+    {
+        let folder = lease.folder.path().display();
+        tracing::warn!(%folder, %error, "the folder of a lease cannot be removed");
+    }
+}
+
+impl Follow {
+    /// Returns when the supervisor is gone and the job's end is known.
+    async fn attend(&mut self, child: &mut Option<Child>) {
+        let mut pause = FIRST_LOOK;
+        loop {
+            if let Ok(stream) = self.folder.connect() {
+                self.started.send_replace(true);
+                self.speak(stream).await;
+                pause = FIRST_LOOK;
+            }
+            // The lock is kept: nobody else is to take the lease up.
+            let gone = match child {
+                Some(child) => matches!(child.try_wait(), Ok(Some(_))),
+                None => true,
+            };
+            if gone && let Some(_locked) = self.folder.lock().ok().flatten() {
+                return self.settle().await;
+            }
+            if gone && !self.folder.path().exists() {
+                return self.end(broken("the folder of the job's lease was removed"));
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(LAST_LOOK);
+        }
+    }
+
+    /// Speaks with the supervisor until it is gone.
+    async fn speak(&mut self, stream: UnixStream) {
+        let (read, mut write) = stream.into_split();
+        let mut frames = Frames::new(read);
+        self.control.mark_changed();
+        self.taken.mark_changed();
+        self.answered.mark_changed();
+        let mut released = false;
+        loop {
+            let over = self.finished.borrow().is_some();
+            let order = tokio::select! {
+                report = frames.next::<v1::SupervisorReport>() => {
+                    let Ok(Some(report)) = report else { return };
+                    self.take(report);
+                    continue;
+                }
+                () = self.forget.cancelled(), if over && !released => {
+                    released = true;
+                    Order::Release(v1::Release {})
+                }
+                Ok(()) = self.control.changed() => {
+                    let reason = match *self.control.borrow_and_update() {
+                        Control::Run => continue,
+                        Control::Cancel => v1::StopReason::Canceled,
+                        Control::Abort => v1::StopReason::Forced,
+                    };
+                    Order::Stop(v1::Stop { fence: 0, reason: reason.into() })
+                }
+                Ok(()) = self.taken.changed() => {
+                    let bytes = *self.taken.borrow_and_update();
+                    Order::LogTaken(v1::LogTaken { bytes })
+                }
+                Ok(()) = self.answered.changed() => {
+                    let Some(answered) = *self.answered.borrow_and_update() else { continue };
+                    Order::Answered(answered)
+                }
+            };
+            if write.write_all(&self::order(order)).await.is_err() {
+                return;
+            }
+        }
+    }
+
+    fn take(&self, report: v1::SupervisorReport) {
+        match report.report {
+            Some(Report::Log(log)) => {
+                self.extent.send_replace(Extent {
+                    size: log.bytes,
+                    closed: log.closed,
+                });
+            }
+            Some(Report::Finished(result)) => self.end(finished(&result)),
+            None => {}
+        }
+    }
+
+    /// The supervisor is gone: what it left says how the job ended.
+    async fn settle(&self) {
+        if self.finished.borrow().is_some() {
+            return;
+        }
+        let folder = self.folder.path().display();
+        let result = self.folder.result().unwrap_or_else(|error| {
+            tracing::error!(%folder, %error, "the result of a job cannot be read");
+            None
+        });
+        if let Some(result) = result {
+            self.started.send_replace(true);
+            self.close();
+            return self.end(finished(&result));
+        }
+        let record = self.folder.record().unwrap_or_else(|error| {
+            tracing::error!(%folder, %error, "the record of a lease cannot be read");
+            None
+        });
+        let Some(record) = record else {
+            return self.end(broken("the job's supervisor did not begin"));
+        };
+        tracing::error!(%folder, "the job's supervisor died");
+        self.started.send_replace(true);
+        match record.mark.parse::<Mark>() {
+            Ok(mark) => {
+                // While something of the job is left its folders are not free.
+                while let Err(error) = mark.kill().await {
+                    tracing::error!(%folder, %error, "something of a job is left");
+                    tokio::time::sleep(KILL_AGAIN).await;
+                }
+            }
+            Err(error) => tracing::error!(%folder, %error, "something of a job may be left"),
+        }
+        self.close();
+        self.end(broken("the job's supervisor died"));
+    }
+
+    /// What is in the log's file is all of it.
+    fn close(&self) {
+        let size = std::fs::metadata(self.folder.path().join(LOG)).map_or(0, |file| file.size());
+        self.extent.send_replace(Extent { size, closed: true });
+    }
+
+    fn end(&self, finished: Finished) {
+        self.extent.send_modify(|extent| extent.closed = true);
+        self.finished.send_replace(Some(finished));
+    }
+}
+
+fn finished(result: &v1::JobResult) -> Finished {
+    match Outcome::try_from(result) {
+        Ok(outcome) => Finished {
+            outcome,
+            message: result.message.clone(),
+        },
+        Err(error) => broken(&format!("read the job's result: {error}")),
+    }
+}
+
+fn order(order: Order) -> Vec<u8> {
+    frame::encode(&v1::SupervisorOrder { order: Some(order) })
+}

@@ -1,0 +1,73 @@
+//! What an agent finds when it starts: leases of the one before it.
+
+use std::io;
+use std::path::Path;
+
+use fleet_model::Fence;
+use fleet_proto::v1;
+
+use super::folder::Folder;
+
+/// A lease that an earlier agent took.
+pub(crate) struct Left {
+    pub(crate) fence: Fence,
+    pub(crate) folder: Folder,
+    pub(crate) record: v1::LeaseRecord,
+}
+
+impl Left {
+    /// All leases in the folder `leases`. What is of an earlier boot of the host,
+    /// or never began, is removed.
+    ///
+    /// # Errors
+    /// The folder cannot be read.
+    pub(crate) fn look(leases: &Path, boot_id: &str) -> io::Result<Vec<Left>> {
+        let mut all = Vec::new();
+        for entry in std::fs::read_dir(leases)? {
+            let entry = entry?;
+            let name = entry.file_name();
+            let Some(fence) = name.to_str().and_then(|name| name.parse().ok()) else {
+                continue;
+            };
+            let folder = Folder::new(entry.path());
+            let record = folder.record().unwrap_or_else(|error| {
+                tracing::error!(fence, %error, "the record of a lease cannot be read");
+                Some(v1::LeaseRecord {
+                    boot_id: boot_id.to_owned(),
+                    ..Default::default()
+                })
+            });
+            let of_now = record.filter(|record| record.boot_id == boot_id);
+            if let Some(record) = of_now {
+                all.push(Left {
+                    fence: Fence(fence),
+                    folder,
+                    record,
+                });
+                continue;
+            }
+            // A supervisor that is only about to begin finds no folder, or no lock.
+            if let Some(_locked) = folder.lock()? {
+                std::fs::remove_dir_all(folder.path())?;
+            } else if let Some(record) = wait_for_record(&folder) {
+                all.push(Left {
+                    fence: Fence(fence),
+                    folder,
+                    record,
+                });
+            }
+        }
+        Ok(all)
+    }
+}
+
+/// The record of a supervisor that has the lock: it is about to write it.
+fn wait_for_record(folder: &Folder) -> Option<v1::LeaseRecord> {
+    for _ in 0..500 {
+        if let Ok(Some(record)) = folder.record() {
+            return Some(record);
+        }
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    None
+}

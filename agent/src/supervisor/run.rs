@@ -1,0 +1,227 @@
+//! The supervisor itself: one job, from its assignment to its result.
+
+use std::ffi::OsString;
+use std::io::{self, Read};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use fleet_model::{AgentName, FailureReason, Fence, JobSpec, Outcome};
+use fleet_proto::v1;
+use fleet_proto::v1::supervisor_order::Order;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use super::folder::Folder;
+use super::frame::Frames;
+use super::serve::{Orders, serve};
+use crate::bulk::IdentityBulk;
+use crate::executor::Mark;
+use crate::job::{self, Control, Finished, Job};
+use crate::spool::{self, Writer};
+use crate::{Settings, Shell};
+
+/// How long the last of a log may wait for room on the disk.
+const SETTLED_WITHIN: Duration = Duration::from_secs(60);
+/// Between two looks at a full disk.
+const ROOM_AGAIN: Duration = Duration::from_secs(1);
+
+/// Why a supervisor cannot work.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    /// Nobody said what is to be run.
+    #[error("read the assignment from standard input: {0}")]
+    Assignment(String),
+    /// Another process is the lease's supervisor, or the lease is gone.
+    #[error("the lease in {0} is another process', or gone")]
+    Taken(PathBuf),
+    /// The folder of the lease cannot be used.
+    #[error("use the lease's folder {path}")]
+    Folder {
+        /// The folder.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+}
+
+/// Runs the job that standard input assigns, with `folder` as its lease's, and
+/// returns when the job is over, its result is on disk, and no agent needs to be
+/// told of it any more.
+///
+/// # Errors
+/// [`Error`]; then no job was run, or its result could not be kept.
+pub(crate) async fn run(folder: PathBuf) -> Result<(), Error> {
+    // Nothing else is to be done before it is there.
+    let mut frames = Vec::new();
+    std::io::stdin()
+        .lock()
+        .read_to_end(&mut frames)
+        .map_err(|error| Error::Assignment(error.to_string()))?;
+    let assignment = assignment(&frames).await?;
+    let folder = Folder::new(folder);
+    let failed = |source| Error::Folder {
+        path: folder.path().to_owned(),
+        source,
+    };
+    let _locked = folder
+        .lock()
+        .map_err(failed)?
+        .ok_or_else(|| Error::Taken(folder.path().to_owned()))?;
+    let mark = Mark::new();
+    let lease = assignment.lease.unwrap_or_default();
+    let spec = fleet_proto::convert::required(lease.job, "job")
+        .and_then(JobSpec::try_from)
+        .map_err(|error| Error::Assignment(error.to_string()))?;
+    let record = v1::LeaseRecord {
+        boot_id: crate::clock::boot_id(),
+        project_id: spec.project.0,
+        slot: assignment.slot,
+        project_slot: assignment.project_slot,
+        mark: mark.to_string(),
+    };
+    let workplace = assignment.workplace.unwrap_or_default();
+    let server = workplace.server.clone();
+    let settings = Arc::new(settings(workplace));
+    let file = spool::create(folder.path()).map_err(failed)?;
+    folder.write_record(&record).map_err(failed)?;
+    let listener = folder.listen().map_err(failed)?;
+
+    let (control, controlled) = watch::channel(Control::Run);
+    let (taken, log_taken) = watch::channel(0);
+    let writer = Writer::new(Arc::new(file), Some(log_taken));
+    let extent = writer.grown();
+    let fence = Fence(lease.fence);
+    let bulk = IdentityBulk::new(server, settings.state_dir.clone(), fence);
+    let job = Job {
+        spec,
+        fence,
+        settings,
+        slot: assignment.slot,
+        project_slot: assignment.project_slot,
+        mark: mark.clone(),
+    };
+    let over = tokio::spawn(carry_out(job, bulk, writer, controlled));
+    let finished = end(over, mark, folder.clone(), fence, extent.clone());
+    let orders = Orders { control, taken };
+    serve(listener, orders, extent, finished)
+        .await
+        .map_err(failed)
+}
+
+async fn assignment(from: &[u8]) -> Result<v1::Assignment, Error> {
+    let mut frames = Frames::new(from);
+    let first: Option<v1::SupervisorOrder> = frames
+        .next()
+        .await
+        .map_err(|error| Error::Assignment(error.to_string()))?;
+    match first.and_then(|first| first.order) {
+        Some(Order::Assignment(assignment)) => Ok(assignment),
+        _ => Err(Error::Assignment("there is none".to_owned())),
+    }
+}
+
+async fn carry_out(
+    job: Job,
+    bulk: IdentityBulk,
+    mut writer: Writer,
+    mut control: watch::Receiver<Control>,
+) -> Finished {
+    let finished = job::run(job, bulk, &mut writer, control.clone()).await;
+    let give_up = async {
+        tokio::select! {
+            () = tokio::time::sleep(SETTLED_WITHIN) => {}
+            Ok(_) = control.wait_for(|control| *control == Control::Abort) => {}
+        }
+    };
+    writer.settle(give_up).await;
+    if let Err(error) = writer.sync() {
+        tracing::error!(%error, "a job's log may not survive this host");
+    }
+    finished
+}
+
+/// Waits for the job's end and keeps its result.
+async fn end(
+    over: JoinHandle<Finished>,
+    mark: Mark,
+    folder: Folder,
+    fence: Fence,
+    extent: watch::Receiver<spool::Extent>,
+) -> io::Result<v1::JobResult> {
+    let finished = match over.await {
+        Ok(finished) => finished,
+        Err(error) => {
+            tracing::error!(%error, "the supervisor itself failed while it ran the job");
+            if let Err(error) = mark.kill().await {
+                tracing::error!(%error, "something of a job is left");
+            }
+            broken("the agent itself failed while it ran the job")
+        }
+    };
+    let result = v1::JobResult {
+        fence: fence.0,
+        message: finished.message,
+        log_size: extent.borrow().size,
+        ..Default::default()
+    };
+    let result = result.with_outcome(&finished.outcome);
+    let mut said = false;
+    // Without its result the job would count as lost, and a full disk passes.
+    while let Err(error) = folder.write_result(&result) {
+        if !spool::is_full(&error) {
+            return Err(error);
+        }
+        if !said {
+            tracing::warn!(%error, "the result of a job waits for room on the disk");
+            said = true;
+        }
+        tokio::time::sleep(ROOM_AGAIN).await;
+    }
+    Ok(result)
+}
+
+/// The end of a job that the agent could not bring to an end of its own.
+pub(crate) fn broken(why: &str) -> Finished {
+    Finished {
+        outcome: Outcome::Failed {
+            reason: FailureReason::RUNNER_SYSTEM_FAILURE,
+            exit_code: 0,
+        },
+        message: why.to_owned(),
+    }
+}
+
+/// The host as `settings` have it, for a supervisor.
+pub(super) fn workplace(settings: &Settings, server: &str) -> v1::Workplace {
+    let bytes = |path: &Path| path.as_os_str().as_bytes().to_vec();
+    v1::Workplace {
+        agent: settings.name.0.clone(),
+        builds_dir: bytes(&settings.builds_dir).into(),
+        state_dir: bytes(&settings.state_dir).into(),
+        shell: bytes(&settings.shell.program).into(),
+        login_shell: settings.shell.login,
+        graceful_kill_ms: u64::try_from(settings.graceful_kill.as_millis()).unwrap_or(u64::MAX),
+        output_limit_bytes: settings.output_limit,
+        server: server.to_owned(),
+    }
+}
+
+fn settings(workplace: v1::Workplace) -> Settings {
+    let path = |bytes: &[u8]| PathBuf::from(OsString::from_vec(bytes.to_vec()));
+    Settings {
+        name: AgentName(workplace.agent),
+        slots: 1,
+        tags: Vec::new(),
+        run_untagged: true,
+        builds_dir: path(&workplace.builds_dir),
+        state_dir: path(&workplace.state_dir),
+        shell: Shell {
+            program: path(&workplace.shell),
+            login: workplace.login_shell,
+        },
+        graceful_kill: Duration::from_millis(workplace.graceful_kill_ms),
+        output_limit: workplace.output_limit_bytes,
+    }
+}
