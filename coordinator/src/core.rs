@@ -1,30 +1,52 @@
 //! The one owner of the coordinator's state: a task that decides with the queue,
 //! then carries out what was decided, one input after the other.
+//!
+//! What a command changes goes to the journal as one batch, and what it leads to
+//! outside - messages to agents, answers, news for watchers - waits until that
+//! batch is durable (`release`). The next command does not wait: it is decided on
+//! the new state, and its batch comes after.
 
+mod admit;
 mod handle;
 mod lease;
+mod load;
+mod release;
+mod retention;
+mod view;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use fleet_model::{AgentName, Fence, JobId, PipelineId, Timestamp};
+use fleet_model::{AgentName, Fence, JobId, JobState, PipelineId, Timestamp};
 use fleet_proto::v1;
 use fleet_proto::v1::coordinator_message::Message as Out;
 use fleet_queue::{Effect, Input, Queue, Rejected};
-use tokio::sync::mpsc;
-use tokio_util::sync::CancellationToken;
+use tokio::sync::{broadcast, mpsc};
 use tracing::warn;
 
 use crate::blob::Blobs;
-use crate::fleet::{LeaseLogs, Outbox};
-use crate::pipeline::Pipeline;
+use crate::catalog::Catalog;
+use crate::fleet::LeaseLogs;
+use crate::pipeline::{JobRecord, Pipeline, PipelineRecord};
+use crate::secret::Sealer;
+use crate::store::{Batch, Journal, number};
 use crate::{Settings, watch};
 
-pub(crate) use handle::{AgentInput, Command, Handle, HandleError, Upload};
+use admit::AgentStream;
+pub(crate) use admit::{Admitted, Ending, Greeting};
+use handle::Command;
+pub(crate) use handle::{AgentInput, Handle, HandleError, JobTokenOwner, Upload};
 use lease::Lease;
+use release::Releases;
+pub(crate) use view::{AgentInfo, JobInfo, LogSource, PipelineInfo};
 
 /// Commands that wait for the owner before senders wait for it.
 const COMMANDS: usize = 1024;
+/// News that a watcher may be behind with before it reads all anew.
+const NEWS: usize = 4096;
+
+/// What changed: a job of a pipeline, or the pipeline itself.
+pub(crate) type News = (PipelineId, Option<JobId>);
 
 /// All state. Nobody else has any of it.
 pub(crate) struct Core {
@@ -32,54 +54,83 @@ pub(crate) struct Core {
     clock: Clock,
     queue: Queue,
     pipelines: BTreeMap<PipelineId, Pipeline>,
+    /// Which pipeline a job is of, by the pipeline's first job.
+    places: BTreeMap<JobId, PipelineId>,
     next_pipeline: PipelineId,
     next_job: JobId,
     agents: BTreeMap<AgentName, AgentStream>,
     next_session: u64,
     leases: BTreeMap<Fence, Lease>,
+    /// The lease that each job token is good for, by the token's hash.
+    tokens: BTreeMap<String, Fence>,
     logs: LeaseLogs,
     blobs: Blobs,
+    journal: Journal,
+    /// None in a process that serves its own user alone.
+    server: Option<Server>,
+    /// Jobs whose records are to be written with this command's batch.
+    dirty: BTreeSet<JobId>,
+    batch: Batch,
+    releases: Releases,
+    news: broadcast::Sender<News>,
 }
 
-/// An agent's open stream.
-struct AgentStream {
-    session: u64,
-    outbox: Outbox,
-    /// Ends the stream.
-    end: CancellationToken,
-    tags: Vec<String>,
+/// What a coordinator has that serves others.
+#[derive(Clone)]
+pub(crate) struct Server {
+    pub(crate) catalog: Catalog,
+    pub(crate) sealer: Sealer,
+    /// The certificates (PEM) that reach the coordinator's own listeners.
+    pub(crate) authority: String,
 }
 
 impl Core {
-    /// Makes the owner and the way to it; it works once [`Core::run`] does.
+    /// Makes an owner that knows nothing yet, and the way to it; it works once
+    /// [`Core::run`] does.
     pub(crate) fn new(
         settings: Settings,
         logs: LeaseLogs,
         blobs: Blobs,
+        journal: Journal,
+        server: Option<Server>,
     ) -> (Handle, Core, mpsc::Receiver<Command>) {
         let (commands, inbox) = mpsc::channel(COMMANDS);
+        let news = broadcast::Sender::new(NEWS);
         let core = Core {
             clock: Clock::start(),
             queue: Queue::new(settings.queue, Fence(1)),
             pipelines: BTreeMap::new(),
+            places: BTreeMap::new(),
             next_pipeline: settings.first_pipeline,
             next_job: settings.first_job,
             agents: BTreeMap::new(),
             next_session: 1,
             leases: BTreeMap::new(),
+            tokens: BTreeMap::new(),
             settings,
             logs,
             blobs,
+            releases: Releases::new(&journal),
+            journal,
+            server,
+            dirty: BTreeSet::new(),
+            batch: Batch::default(),
+            news: news.clone(),
         };
-        (Handle::new(commands), core, inbox)
+        (Handle::new(commands, news), core, inbox)
     }
 
     /// Takes commands until the last handle is gone.
     pub(crate) async fn run(mut self, mut inbox: mpsc::Receiver<Command>) {
+        let mut marks = self.journal.marks();
         loop {
             let (wait, since) = (self.until_wakeup(), Instant::now());
             let command = tokio::select! {
                 command = inbox.recv() => Some(command),
+                Ok(()) = marks.changed() => {
+                    self.release();
+                    continue;
+                }
                 () = tokio::time::sleep(wait) => None,
             };
             let late = since.elapsed().saturating_sub(wait);
@@ -92,13 +143,17 @@ impl Core {
             }
             match command {
                 Some(Some(command)) => self.take(command),
-                Some(None) => return,
+                Some(None) => break,
                 None => {
                     self.feed(Input::Tick);
                     self.drop_ended_leases();
                 }
             }
+            self.commit();
         }
+        // Who still waits for an answer gets it when it is true.
+        self.journal.durable(self.releases.last()).await;
+        self.release();
     }
 
     fn until_wakeup(&self) -> Duration {
@@ -111,41 +166,84 @@ impl Core {
 
     fn take(&mut self, command: Command) {
         match command {
-            Command::Create { request, reply } => {
-                let _ = reply.send(self.create(*request));
-            }
-            Command::Cancel {
-                pipeline,
-                mode,
+            Command::Create {
+                request,
+                with,
+                watch,
                 reply,
             } => {
-                let _ = reply.send(self.step(Input::CancelPipeline { pipeline, mode }));
+                let created = self.create(*request, with, watch);
+                self.answer(reply, created);
             }
-            Command::Connected {
-                hello,
-                outbox,
-                end,
+            Command::CreateInvalid {
+                request,
+                error,
+                with,
                 reply,
             } => {
-                let _ = reply.send(self.connected(hello, outbox, end));
+                let id = self.create_invalid(*request, error, with);
+                self.answer(reply, Ok(id));
+            }
+            Command::Change { input, reply } => {
+                let result = self.step(input).map_err(HandleError::Rejected);
+                self.drop_ended_leases();
+                self.answer(reply, result);
+            }
+            Command::Connected { greeting, reply } => {
+                let admitted = self.connected(*greeting);
+                // Not an effect on the world: the welcome is, and waits.
+                let _nobody_waits = reply.send(admitted);
             }
             Command::Agent {
                 agent,
                 session,
                 input,
             } => self.agent(agent, session, input),
-            Command::BeginUpload { fence, reply } => {
-                let _ = reply.send(self.begin_upload(fence));
+            Command::Revoke { agent, why, reply } => {
+                let result = self.revoke(&agent, why).map_err(HandleError::Rejected);
+                self.answer(reply, result);
+            }
+            Command::BeginUpload {
+                agent,
+                fence,
+                reply,
+            } => {
+                let _nobody_waits = reply.send(self.begin_upload(agent.as_ref(), fence));
             }
             Command::Stored {
                 fence,
                 stored,
+                expire_in,
                 reply,
             } => {
-                let _ = reply.send(self.stored(fence, stored));
+                let result = Ok(self.stored(fence, stored, &expire_in));
+                self.answer(reply, result);
             }
-            Command::Archive { fence, job, reply } => {
-                let _ = reply.send(self.archive(fence, job));
+            Command::Archive {
+                agent,
+                fence,
+                job,
+                reply,
+            } => {
+                let _nobody_waits = reply.send(self.archive(agent.as_ref(), fence, job));
+            }
+            Command::Pulse(reply) => {
+                let _nobody_waits = reply.send(());
+            }
+            Command::Sweep => self.sweep(),
+            Command::ForgetProject { project, reply } => {
+                let result = self.forget_project(project);
+                self.answer(reply, result);
+            }
+            Command::Look(question) => {
+                // What is shown is true after a crash, too; but for when the disk
+                // is full, when people need to look most.
+                if self.journal.accepts_work().is_ok() {
+                    let answer = question(self);
+                    self.releases.run(answer);
+                } else {
+                    question(self)();
+                }
             }
         }
     }
@@ -153,19 +251,68 @@ impl Core {
     fn create(
         &mut self,
         request: crate::Request,
-    ) -> Result<(crate::Created, watch::Watch), HandleError> {
-        let (sender, watch) = watch::channel();
-        let pipeline = Pipeline::new(self.next_pipeline, self.next_job, request, sender);
+        with: Batch,
+        watched: bool,
+    ) -> Result<(crate::Created, Option<watch::Watch>), HandleError> {
+        self.journal
+            .accepts_work()
+            .map_err(|full| HandleError::NoRoom(full.to_string()))?;
+        let (sender, watch) = if watched {
+            let (sender, watch) = watch::channel();
+            (Some(sender), Some(watch))
+        } else {
+            (None, None)
+        };
+        let now = self.clock.now();
+        let pipeline = Pipeline::new(self.next_pipeline, self.next_job, request, now, sender);
         let created = pipeline.created();
         let input = Input::CreatePipeline(pipeline.for_queue());
-        self.pipelines.insert(pipeline.id, pipeline);
+        self.enter(pipeline);
         if let Err(rejected) = self.step(input) {
             self.pipelines.remove(&created.pipeline);
+            self.places
+                .retain(|_, pipeline| *pipeline != created.pipeline);
             return Err(HandleError::Rejected(rejected));
         }
-        self.next_pipeline.0 += 1;
-        self.next_job.0 += created.jobs.len() as u64;
+        self.record_new(created.pipeline, created.jobs.len(), with);
         Ok((created, watch))
+    }
+
+    /// Enters a pipeline that has nothing but an error in its configuration.
+    fn create_invalid(
+        &mut self,
+        request: crate::Request,
+        error: String,
+        with: Batch,
+    ) -> PipelineId {
+        let now = self.clock.now();
+        let mut pipeline = Pipeline::new(self.next_pipeline, self.next_job, request, now, None);
+        let id = pipeline.id;
+        pipeline.config_error = Some(error);
+        pipeline.finished_at = Some(now);
+        self.enter(pipeline);
+        self.record_new(id, 0, with);
+        id
+    }
+
+    fn enter(&mut self, pipeline: Pipeline) {
+        if !pipeline.jobs.is_empty() {
+            self.places.insert(pipeline.first_job, pipeline.id);
+        }
+        self.pipelines.insert(pipeline.id, pipeline);
+    }
+
+    fn record_new(&mut self, id: PipelineId, jobs: usize, with: Batch) {
+        self.next_pipeline.0 += 1;
+        self.next_job.0 += jobs as u64;
+        self.batch.append(with);
+        if let Some((server, pipeline)) = self.server.as_ref().zip(self.pipelines.get(&id)) {
+            let record = PipelineRecord::of(pipeline, &server.sealer);
+            self.batch
+                .put(format!("pipeline/{}", number(id.0)), &record);
+            self.batch.put("meta/next-pipeline", &self.next_pipeline);
+            self.batch.put("meta/next-job", &self.next_job);
+        }
     }
 
     /// Decides and carries out; what was refused changed nothing.
@@ -195,6 +342,32 @@ impl Core {
         if let Err(rejected) = self.step(input) {
             warn!(%rejected, "an input changed nothing");
         }
+    }
+
+    /// Hands what this command changed to the journal, and lets out what may go.
+    fn commit(&mut self) {
+        for change in self.queue.take_changes() {
+            if self.server.is_none() {
+                continue;
+            }
+            match &change.record {
+                Some(record) => self.batch.put(change.key(), record),
+                None => self.batch.delete(change.key()),
+            }
+        }
+        for job in std::mem::take(&mut self.dirty) {
+            if let Some((pipeline, index)) = self.find(job)
+                && self.server.is_some()
+            {
+                let record = JobRecord::from(&pipeline.jobs[index]);
+                self.batch.put(format!("job/{}", number(job.0)), &record);
+            }
+        }
+        if !self.batch.is_empty() {
+            let mark = self.journal.submit(std::mem::take(&mut self.batch));
+            self.releases.seal(mark);
+        }
+        self.release();
     }
 
     fn carry_out(&mut self, effect: Effect, inputs: &mut VecDeque<Input>) {
@@ -235,158 +408,123 @@ impl Core {
             Effect::ResultTaken { agent, fence } => {
                 self.send(&agent, Out::ResultAck(v1::ResultAck { fence: fence.0 }));
             }
-            Effect::JobChanged {
-                job,
-                pipeline,
-                attempt,
-                state,
-                reason,
-                exit_code,
-                allowed_failure,
-            } => {
-                if let Some(pipeline) = self.pipelines.get(&pipeline) {
-                    pipeline.tell_job(watch::JobEvent {
-                        job,
-                        attempt,
-                        state,
-                        reason,
-                        exit_code: Some(exit_code).filter(|code| *code != 0),
-                        allowed_failure,
-                        agent: None,
-                        message: None,
-                    });
-                }
-            }
+            Effect::JobChanged { .. } => self.job_changed(effect),
             Effect::PipelineChanged {
-                pipeline,
-                status,
-                warnings: _,
-            } => {
-                if let Some(pipeline) = self.pipelines.get(&pipeline) {
-                    pipeline.tell_status(status);
-                }
-            }
+                pipeline, status, ..
+            } => self.pipeline_changed(pipeline, status),
         }
     }
 
-    /// An agent opened a stream; the newest of a name is the one that counts.
-    fn connected(
-        &mut self,
-        hello: v1::Hello,
-        outbox: Outbox,
-        end: CancellationToken,
-    ) -> Result<u64, Rejected> {
-        let agent = AgentName(hello.agent);
-        let input = Input::AgentConnected {
-            agent: agent.clone(),
-            boot_id: hello.boot_id,
-            slots: hello.slots,
-            tags: hello.tags.clone(),
-            run_untagged: hello.run_untagged,
-            protected_only: false,
-            held: hello.held.iter().map(|held| Fence(held.fence)).collect(),
-        };
-        let effects = self.queue.step(self.clock.now(), input)?;
-        let session = self.next_session;
-        self.next_session += 1;
-        let stream = AgentStream {
-            session,
-            outbox,
-            end,
-            tags: hello.tags,
-        };
-        if let Some(superseded) = self.agents.insert(agent.clone(), stream) {
-            superseded.end.cancel();
-        }
-        self.drop_ended_leases();
-        let (keep, rest): (Vec<Effect>, Vec<Effect>) = effects
-            .into_iter()
-            .partition(|effect| matches!(effect, Effect::Keep { .. }));
-        let keep = keep
-            .into_iter()
-            .filter_map(|effect| match effect {
-                Effect::Keep { fence, .. } => Some(v1::HeldLease { fence: fence.0 }),
-                _ => None,
-            })
-            .collect();
-        // First of all, so that the agent knows what it holds before it gets more.
-        self.send(&agent, Out::Welcome(self.welcome(keep)));
-        let mut inputs = VecDeque::new();
-        for effect in rest {
-            self.carry_out(effect, &mut inputs);
-        }
-        for input in inputs {
-            self.feed(input);
-        }
-        Ok(session)
-    }
-
-    fn welcome(&self, keep: Vec<v1::HeldLease>) -> v1::Welcome {
-        let ms = |duration: Duration| u32::try_from(duration.as_millis()).unwrap_or(u32::MAX);
-        v1::Welcome {
-            heartbeat_interval_ms: ms(self.settings.queue.heartbeat_interval),
-            orphan_deadline_ms: ms(self.settings.queue.orphan_deadline),
-            keep,
-        }
-    }
-
-    /// What an agent says; of a stream that a newer one superseded, nothing counts.
-    fn agent(&mut self, agent: AgentName, session: u64, input: AgentInput) {
-        if self
-            .agents
-            .get(&agent)
-            .is_none_or(|stream| stream.session != session)
-        {
-            return;
-        }
-        match input {
-            AgentInput::Heartbeat => {
-                self.feed(Input::Heartbeat {
-                    agent: agent.clone(),
-                });
-                self.send(&agent, Out::HeartbeatAck(v1::HeartbeatAck {}));
-            }
-            AgentInput::Finished {
-                fence,
-                outcome,
-                message,
-            } => {
-                self.note_end(&agent, fence, message);
-                self.feed(Input::JobFinished {
-                    agent,
-                    fence,
-                    outcome,
-                });
-            }
-            AgentInput::Released(fence) => {
-                self.feed(Input::Released { agent, fence });
-                self.drop_ended_leases();
-            }
-            AgentInput::Disconnected => {
-                self.agents.remove(&agent);
-                self.feed(Input::AgentDisconnected { agent });
-            }
-        }
-    }
-
-    /// Puts a message into an agent's outbox. An agent that does not read is
-    /// disconnected: at its next connect it is told what it has to know.
-    fn send(&self, agent: &AgentName, message: Out) {
-        let message = v1::CoordinatorMessage {
-            message: Some(message),
-        };
-        let Some(stream) = self
-            .agents
-            .get(agent)
-            .filter(|stream| !stream.end.is_cancelled())
+    fn job_changed(&mut self, effect: Effect) {
+        let Effect::JobChanged {
+            job,
+            pipeline: id,
+            attempt: number,
+            state,
+            reason,
+            exit_code,
+            allowed_failure,
+        } = effect
         else {
             return;
         };
-        if stream.outbox.try_send(Ok(message)).is_err() {
-            warn!(%agent, "an agent that does not read is disconnected");
-            stream.end.cancel();
+        let now = self.clock.now();
+        let Some(pipeline) = self.pipelines.get_mut(&id) else {
+            return;
+        };
+        let Some(index) = pipeline.index_of(job) else {
+            return;
+        };
+        let logs = &self.logs;
+        if let Some(attempt) = pipeline.jobs[index].attempts.last_mut() {
+            let open = attempt.finished_at.is_none();
+            match state {
+                JobState::Running if open => attempt.started_at = Some(now),
+                JobState::Running | JobState::Canceling => {}
+                // Another state than these two is one without a lease.
+                _ if open => {
+                    attempt.finished_at = Some(now);
+                    attempt.state = Some(state).filter(|state| state.is_completed());
+                    attempt.reason.clone_from(&reason);
+                    attempt.exit_code = exit_code;
+                    if state == JobState::Failed && attempt.message.is_none() {
+                        attempt.message = lost(self.queue.agent(&attempt.agent));
+                    }
+                    attempt.log_bytes = logs.size(attempt.fence).unwrap_or(0);
+                    pipeline.jobs[index].token = None;
+                }
+                _ => {}
+            }
         }
+        self.dirty.insert(job);
+        let newest = pipeline.jobs[index].attempts.last();
+        let newest = newest.filter(|attempt| attempt.number == number);
+        let event = watch::Event::Job(watch::JobEvent {
+            job,
+            attempt: number,
+            state,
+            reason,
+            exit_code: Some(exit_code).filter(|code| *code != 0),
+            allowed_failure,
+            agent: newest.map(|attempt| attempt.agent.clone()),
+            message: newest
+                .filter(|_| state.is_completed())
+                .and_then(|attempt| attempt.message.clone()),
+        });
+        if let Some(watch) = pipeline.watch.clone() {
+            self.releases.run(Box::new(move || watch.tell(event)));
+        }
+        self.announce((id, Some(job)));
     }
+
+    fn pipeline_changed(&mut self, id: PipelineId, status: JobState) {
+        let now = self.clock.now();
+        let Some(pipeline) = self.pipelines.get_mut(&id) else {
+            return;
+        };
+        pipeline.finished_at = status.is_completed().then_some(now);
+        if let Some(watch) = pipeline.watch.clone() {
+            let event = watch::Event::Pipeline(status);
+            self.releases.run(Box::new(move || watch.tell(event)));
+        }
+        self.announce((id, None));
+    }
+
+    /// Tells whoever watches, once it is durable.
+    fn announce(&mut self, news: News) {
+        let sender = self.news.clone();
+        self.releases.run(Box::new(move || {
+            let _nobody_watches = sender.send(news);
+        }));
+    }
+
+    /// Where a job is kept.
+    fn find(&self, job: JobId) -> Option<(&Pipeline, usize)> {
+        let (_, id) = self.places.range(..=job).next_back()?;
+        let pipeline = self.pipelines.get(id)?;
+        Some((pipeline, pipeline.index_of(job)?))
+    }
+
+    fn find_mut(&mut self, job: JobId) -> Option<(&mut Pipeline, usize)> {
+        let (_, id) = self.places.range(..=job).next_back()?;
+        let pipeline = self.pipelines.get_mut(id)?;
+        let index = pipeline.index_of(job)?;
+        Some((pipeline, index))
+    }
+}
+
+/// What is said of an attempt that ended without its agent's word.
+fn lost(agent: Option<fleet_queue::AgentView>) -> Option<String> {
+    use fleet_queue::AgentStatus;
+    let agent = agent?;
+    let name = &agent.name;
+    Some(if agent.revoked {
+        format!("agent {name} was revoked")
+    } else if agent.status == AgentStatus::Online {
+        format!("agent {name} is back without the job: it, or its host, was started anew")
+    } else {
+        format!("agent {name} was not heard of any more: its host or the network is down")
+    })
 }
 
 fn stop_reason(reason: fleet_queue::StopReason) -> v1::StopReason {
@@ -401,7 +539,7 @@ fn stop_reason(reason: fleet_queue::StopReason) -> v1::StopReason {
 ///
 /// Time in which the process stood still (stopped by a signal, a paused machine)
 /// is left out: it could hear nobody, so nobody was silent.
-struct Clock {
+pub(crate) struct Clock {
     started: Instant,
     unix_ms: u64,
     left_out: Duration,
@@ -429,50 +567,4 @@ impl Clock {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn agent_that_does_not_read_is_disconnected_and_counts_again_when_it_is_back() {
-        let dir = tempfile::tempdir().unwrap();
-        let settings = Settings {
-            blobs_dir: dir.path().into(),
-            server_url: String::new(),
-            queue: fleet_queue::Config::default(),
-            first_pipeline: PipelineId(1),
-            first_job: JobId(1),
-        };
-        let blobs = Blobs::new(dir.path().into());
-        let (_handle, mut core, _inbox) = Core::new(settings, LeaseLogs::default(), blobs);
-        let agent = AgentName("a".into());
-        let hello = v1::Hello {
-            agent: agent.0.clone(),
-            slots: 1,
-            ..Default::default()
-        };
-        let (outbox, mut unread) = mpsc::channel(2);
-        let end = CancellationToken::new();
-        let session = core.connected(hello.clone(), outbox, end.clone()).unwrap();
-        core.agent(agent.clone(), session, AgentInput::Heartbeat);
-        assert!(!end.is_cancelled());
-        core.agent(agent.clone(), session, AgentInput::Heartbeat);
-        assert!(end.is_cancelled());
-        // It gets nothing more, not even once there is room: it would have a gap.
-        while unread.try_recv().is_ok() {}
-        core.agent(agent.clone(), session, AgentInput::Heartbeat);
-        assert!(unread.try_recv().is_err());
-        core.agent(agent.clone(), session, AgentInput::Disconnected);
-        assert_eq!(
-            core.queue.agent(&agent).unwrap().status,
-            fleet_queue::AgentStatus::Offline
-        );
-        let (outbox, mut inbox) = mpsc::channel(2);
-        core.connected(hello, outbox, CancellationToken::new())
-            .unwrap();
-        assert_eq!(
-            core.queue.agent(&agent).unwrap().status,
-            fleet_queue::AgentStatus::Online
-        );
-        assert!(inbox.try_recv().is_ok());
-    }
-}
+mod tests;

@@ -7,14 +7,27 @@
 //! ([`Coordinator`]). Bulk data does not pass through it: log bytes and
 //! artifacts go straight to files (`blob`).
 
+mod api;
+mod audit;
 mod blob;
+mod catalog;
 mod core;
+mod event;
+mod failpoint;
 mod fleet;
+mod identity;
 mod pipeline;
+pub mod program;
 mod report;
+mod secret;
+mod serve;
+mod settings;
+mod source;
+mod store;
 mod watch;
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use fleet_model::{JobId, PipelineId};
 use fleet_proto::v1::agent_service_server::AgentServiceServer;
@@ -22,7 +35,7 @@ pub use fleet_queue::{CancelMode, Config as QueueConfig};
 use tokio_util::task::TaskTracker;
 
 pub use fleet::MOST_SLOTS;
-pub use pipeline::{Created, Request};
+pub use pipeline::{About, Created, Request};
 pub use watch::{Event, JobEvent, Watch};
 
 /// A coordinator's settings.
@@ -38,6 +51,30 @@ pub struct Settings {
     pub first_pipeline: PipelineId,
     /// The id of the first job.
     pub first_job: JobId,
+    /// The most bytes of one artifact.
+    pub artifact_limit_bytes: u64,
+    /// How long artifacts are kept whose job does not say; none: for ever.
+    pub artifacts_expire_in: Option<Duration>,
+    /// How long pipelines are kept after their end; none: for ever.
+    pub pipelines_kept: Option<Duration>,
+}
+
+impl Settings {
+    /// For a process that serves its own user alone: nothing is limited, and
+    /// nothing outlives it.
+    #[must_use]
+    pub fn local(blobs_dir: PathBuf) -> Settings {
+        Settings {
+            blobs_dir,
+            server_url: "http://localhost".to_owned(),
+            queue: QueueConfig::default(),
+            first_pipeline: PipelineId(1),
+            first_job: JobId(1),
+            artifact_limit_bytes: u64::MAX,
+            artifacts_expire_in: None,
+            pipelines_kept: None,
+        }
+    }
 }
 
 /// Why the coordinator did not do what it was asked.
@@ -55,6 +92,7 @@ impl From<core::HandleError> for Error {
     fn from(error: core::HandleError) -> Error {
         match error {
             core::HandleError::Rejected(rejected) => Error::Rejected(rejected.to_string()),
+            core::HandleError::NoRoom(why) => Error::Rejected(why),
             core::HandleError::Gone => Error::Gone,
         }
     }
@@ -66,6 +104,7 @@ pub struct Coordinator {
     core: core::Handle,
     logs: fleet::LeaseLogs,
     blobs: blob::Blobs,
+    heartbeat_interval: Duration,
     tasks: TaskTracker,
 }
 
@@ -79,13 +118,17 @@ impl Coordinator {
             fleet::LeaseLogs::default(),
             blob::Blobs::new(settings.blobs_dir.clone()),
         );
-        let (handle, owner, inbox) = core::Core::new(settings, logs.clone(), blobs.clone());
+        let heartbeat_interval = settings.queue.heartbeat_interval;
+        let journal = store::Journal::volatile();
+        let (handle, owner, inbox) =
+            core::Core::new(settings, logs.clone(), blobs.clone(), journal, None);
         let tasks = TaskTracker::new();
         tasks.spawn(owner.run(inbox));
         Coordinator {
             core: handle,
             logs,
             blobs,
+            heartbeat_interval,
             tasks,
         }
     }
@@ -99,6 +142,8 @@ impl Coordinator {
             self.core.clone(),
             self.logs.clone(),
             self.blobs.clone(),
+            fleet::Admission::InProcess,
+            self.heartbeat_interval,
             self.tasks.clone(),
         ))
     }
@@ -126,12 +171,7 @@ impl Coordinator {
     /// Ends the coordinator: returns when no task of it is left. The agents'
     /// streams must have ended.
     pub async fn shut_down(self) {
-        let Coordinator {
-            core,
-            logs: _,
-            blobs: _,
-            tasks,
-        } = self;
+        let Coordinator { core, tasks, .. } = self;
         drop(core);
         tasks.close();
         tasks.wait().await;

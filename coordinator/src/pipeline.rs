@@ -1,16 +1,22 @@
 //! A pipeline's record: its plan, and what became of each of its jobs.
 
+mod record;
 mod spec;
 
 use std::sync::Arc;
 
-use fleet_model::{AgentName, JobId, JobState, PipelineId, Plan, ProjectId, Source};
+use fleet_model::{
+    AgentName, FailureReason, Fence, JobId, JobState, PipelineId, Plan, ProjectId, Source,
+    Timestamp, Variable,
+};
 use fleet_queue::{NewJob, NewPipeline};
+use serde::{Deserialize, Serialize};
 
 use crate::blob::Stored;
 use crate::watch;
 
-pub(crate) use spec::{Attempt, job_spec};
+pub(crate) use record::{JobRecord, PipelineRecord};
+pub(crate) use spec::{Facts, dependencies, job_spec};
 
 /// What a pipeline is made of.
 #[derive(Clone, Debug)]
@@ -25,6 +31,28 @@ pub struct Request {
     pub plan: Plan,
     /// The snapshot all its jobs get.
     pub source: Source,
+    /// Variables over all of the plan's, lowest precedence first. A coordinator
+    /// that knows the project adds the project's own below them.
+    pub settings: Vec<Variable>,
+    /// What people see of the event behind it.
+    pub about: About,
+}
+
+/// What people see of the event behind a pipeline.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct About {
+    /// GitLab's word: `push`, `web`, `schedule` ...
+    pub source: String,
+    /// Branch or tag.
+    pub reference: String,
+    /// The commit.
+    pub sha: String,
+    /// The first line of its message.
+    pub title: String,
+    /// Login name of who started it.
+    pub user: String,
+    /// Per-project counter of pipelines.
+    pub iid: u64,
 }
 
 /// What was made of a [`Request`].
@@ -39,23 +67,50 @@ pub struct Created {
 /// A pipeline the coordinator knows.
 pub(crate) struct Pipeline {
     pub(crate) id: PipelineId,
+    /// The id of its first job; the others' follow.
+    pub(crate) first_job: JobId,
     pub(crate) request: Request,
-    /// In the order of the plan.
+    /// In the order of the plan; none where the configuration is in error.
     pub(crate) jobs: Vec<Job>,
-    pub(crate) watch: Arc<watch::Sender>,
+    /// What the compiler said where no job could be made.
+    pub(crate) config_error: Option<String>,
+    pub(crate) created_at: Timestamp,
+    /// When its last job ended; none while one is still to end.
+    pub(crate) finished_at: Option<Timestamp>,
+    /// Whoever started it and reads along.
+    pub(crate) watch: Option<Arc<watch::Sender>>,
 }
 
 /// What is known of a job beside its plan and its place in the queue.
+#[derive(Default)]
 pub(crate) struct Job {
-    pub(crate) id: JobId,
-    /// The number of its newest attempt that was handed out; what follows is of it.
-    pub(crate) attempt: u32,
-    /// Who ran or runs it.
-    pub(crate) agent: Option<AgentName>,
-    /// What that agent said at the end.
-    pub(crate) message: Option<String>,
-    /// What it left.
+    /// Its tries, one for each lease, in order.
+    pub(crate) attempts: Vec<Attempt>,
+    /// What its newest try left.
     pub(crate) artifacts: Vec<Stored>,
+    /// SHA-256 of the newest try's credential, in hex.
+    pub(crate) token: Option<String>,
+}
+
+/// One lease of a job, as people see it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Attempt {
+    /// From 1; a lease that was given up before it started does not count on.
+    pub(crate) number: u32,
+    pub(crate) fence: Fence,
+    pub(crate) agent: AgentName,
+    pub(crate) host: String,
+    pub(crate) leased_at: Timestamp,
+    pub(crate) started_at: Option<Timestamp>,
+    pub(crate) finished_at: Option<Timestamp>,
+    /// How it ended.
+    pub(crate) state: Option<JobState>,
+    pub(crate) reason: Option<FailureReason>,
+    pub(crate) exit_code: i32,
+    /// What its agent said at the end.
+    pub(crate) message: Option<String>,
+    /// Of its log, once it has ended.
+    pub(crate) log_bytes: u64,
 }
 
 impl Pipeline {
@@ -64,31 +119,34 @@ impl Pipeline {
         id: PipelineId,
         first_job: JobId,
         request: Request,
-        watch: watch::Sender,
+        now: Timestamp,
+        watch: Option<watch::Sender>,
     ) -> Pipeline {
-        let jobs = (first_job.0..)
-            .zip(&request.plan.jobs)
-            .map(|(id, _)| Job {
-                id: JobId(id),
-                attempt: 0,
-                agent: None,
-                message: None,
-                artifacts: Vec::new(),
-            })
-            .collect();
+        let jobs = request.plan.jobs.iter().map(|_| Job::default()).collect();
         Pipeline {
             id,
+            first_job,
             request,
             jobs,
-            watch: Arc::new(watch),
+            config_error: None,
+            created_at: now,
+            finished_at: None,
+            watch: watch.map(Arc::new),
         }
     }
 
     pub(crate) fn created(&self) -> Created {
         Created {
             pipeline: self.id,
-            jobs: self.jobs.iter().map(|job| job.id).collect(),
+            jobs: (0..self.jobs.len())
+                .map(|index| self.job_id(index))
+                .collect(),
         }
+    }
+
+    /// The id of the job at `index` of the plan.
+    pub(crate) fn job_id(&self, index: usize) -> JobId {
+        JobId(self.first_job.0 + index as u64)
     }
 
     /// What the queue has to know of it.
@@ -102,8 +160,8 @@ impl Pipeline {
             jobs: plan
                 .jobs
                 .iter()
-                .zip(&self.jobs)
-                .map(|(job, record)| self.job_for_queue(job, record.id))
+                .enumerate()
+                .map(|(index, job)| self.job_for_queue(job, self.job_id(index)))
                 .collect(),
         }
     }
@@ -118,7 +176,8 @@ impl Pipeline {
                 fleet_model::Scheduling::Dag(needs) => fleet_queue::Scheduling::Dag(
                     needs
                         .iter()
-                        .filter_map(|need| Some(self.jobs.get(*need)?.id))
+                        .filter(|need| **need < self.jobs.len())
+                        .map(|need| self.job_id(*need))
                         .collect(),
                 ),
             },
@@ -135,28 +194,7 @@ impl Pipeline {
 
     /// The place of a job in the plan.
     pub(crate) fn index_of(&self, job: JobId) -> Option<usize> {
-        let first = self.jobs.first()?.id.0;
-        let index = usize::try_from(job.0.checked_sub(first)?).ok()?;
+        let index = usize::try_from(job.0.checked_sub(self.first_job.0)?).ok()?;
         (index < self.jobs.len()).then_some(index)
-    }
-
-    /// Tells the watchers a job's new state.
-    pub(crate) fn tell_job(&self, mut event: watch::JobEvent) {
-        if let Some(job) = self
-            .index_of(event.job)
-            .and_then(|index| self.jobs.get(index))
-            && job.attempt == event.attempt
-        {
-            event.agent.clone_from(&job.agent);
-            if event.state.is_completed() {
-                event.message.clone_from(&job.message);
-            }
-        }
-        self.watch.tell(watch::Event::Job(event));
-    }
-
-    /// Tells the watchers the pipeline's new state.
-    pub(crate) fn tell_status(&self, status: JobState) {
-        self.watch.tell(watch::Event::Pipeline(status));
     }
 }

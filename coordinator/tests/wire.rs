@@ -5,10 +5,12 @@
 
 use std::time::Duration;
 
-use fleet_coordinator::{Coordinator, Created, Event, QueueConfig, Request, Settings, Watch};
+use fleet_coordinator::{
+    About, Coordinator, Created, Event, QueueConfig, Request, Settings, Watch,
+};
 use fleet_model::{
-    AllowFailure, AutoCancel, JobId, JobSpec, JobState, PipelineId, Plan, PlannedJob, ProjectId,
-    Retry, Scheduling, Source, When,
+    AllowFailure, AutoCancel, JobId, JobSpec, JobState, Plan, PlannedJob, ProjectId, Retry,
+    Scheduling, Source, When,
 };
 use fleet_proto::v1;
 use fleet_proto::v1::agent_message::Message as Out;
@@ -36,11 +38,9 @@ impl Fleet {
     async fn start_with(queue: QueueConfig) -> Fleet {
         let blobs = tempfile::tempdir().unwrap();
         let coordinator = Coordinator::start(Settings {
-            blobs_dir: blobs.path().into(),
-            server_url: "http://localhost".into(),
             queue,
-            first_pipeline: PipelineId(1),
             first_job: JobId(11),
+            ..Settings::local(blobs.path().into())
         });
         let (near, far) = tokio::io::duplex(64 * 1024);
         let service = coordinator.agent_service();
@@ -83,6 +83,8 @@ impl Fleet {
             source: Source::Folder {
                 path: "/nowhere".into(),
             },
+            settings: Vec::new(),
+            about: About::default(),
         };
         self.coordinator.create_pipeline(request).await.unwrap()
     }
@@ -125,6 +127,7 @@ impl Fleet {
             fence,
             filename: "artifacts.zip".into(),
             r#type: kind.into(),
+            size: data.len() as u64,
             ..Default::default()
         };
         let parts = [Part::Header(header), Part::Data(data.into())]
@@ -201,6 +204,18 @@ impl Stream {
         self.say(Out::Result(result)).await;
     }
 
+    /// Says that the job has begun, and waits until that is known.
+    async fn begin(&self, fence: u64, watch: &mut Watch) {
+        self.say(Out::Started(v1::Started { fence })).await;
+        loop {
+            if let Event::Job(job) = watch.next().await.unwrap()
+                && job.state == JobState::Running
+            {
+                return;
+            }
+        }
+    }
+
     async fn end(&self, fence: u64) {
         self.result(fence, v1::Outcome::Success, 0).await;
         self.say(Out::Released(v1::Released { fence })).await;
@@ -215,7 +230,10 @@ fn hello(held: &[u64]) -> v1::Hello {
         run_untagged: true,
         held: held
             .iter()
-            .map(|fence| v1::HeldLease { fence: *fence })
+            .map(|fence| v1::HeldLease {
+                fence: *fence,
+                ..Default::default()
+            })
             .collect(),
         ..Default::default()
     }
@@ -335,7 +353,14 @@ async fn result_whose_log_is_not_whole_ends_the_stream_and_counts_when_it_is() {
     agent.result(fence, v1::Outcome::Success, 6).await;
     assert_eq!(agent.hear().await.unwrap_err().code(), Code::Aborted);
     let (mut agent, welcome) = fleet.agent(&[fence]).await;
-    assert_eq!(welcome.keep, [v1::HeldLease { fence }]);
+    assert_eq!(
+        welcome.keep,
+        [v1::HeldLease {
+            fence,
+            log_offset: 3,
+            ..Default::default()
+        }]
+    );
     agent.log(fence, 3, b"two").await;
     agent.result(fence, v1::Outcome::Success, 6).await;
     assert_eq!(
@@ -377,7 +402,8 @@ async fn agent_that_comes_back_without_its_lease_fails_the_job_with_its_reason()
     let mut fleet = Fleet::start().await;
     let (mut agent, _) = fleet.agent(&[]).await;
     let (created, mut watch) = fleet.create(vec![job("a", 0)]).await;
-    agent.lease().await;
+    let (fence, _) = agent.lease().await;
+    agent.begin(fence, &mut watch).await;
     let (_agent, welcome) = fleet.agent(&[]).await;
     assert_eq!(welcome.keep, []);
     let mut reason = None;
@@ -448,6 +474,18 @@ async fn agent_cannot_write_to_or_end_the_lease_of_another() {
 }
 
 #[tokio::test]
+async fn lease_that_never_began_is_given_again_and_costs_no_attempt() {
+    let mut fleet = Fleet::start().await;
+    let (mut agent, _) = fleet.agent(&[]).await;
+    let (_, _watch) = fleet.create(vec![job("a", 0)]).await;
+    let (lost, _) = agent.lease().await;
+    let (mut agent, welcome) = fleet.agent(&[]).await;
+    assert_eq!(welcome.keep, []);
+    let (fence, spec) = agent.lease().await;
+    assert_eq!((spec.attempt, fence > lost), (1, true));
+}
+
+#[tokio::test]
 async fn lease_that_was_given_up_leaves_no_artifact_and_no_log() {
     let mut fleet = Fleet::start().await;
     let (mut agent, _) = fleet.agent(&[]).await;
@@ -455,13 +493,14 @@ async fn lease_that_was_given_up_leaves_no_artifact_and_no_log() {
         max: 1,
         ..Retry::default()
     };
-    let (_, _watch) = fleet
+    let (_, mut watch) = fleet
         .create(vec![PlannedJob {
             retry: again,
             ..job("a", 0)
         }])
         .await;
     let (old, _) = agent.lease().await;
+    agent.begin(old, &mut watch).await;
     let (mut agent, _) = fleet.agent(&[]).await;
     let (new, spec) = agent.lease().await;
     assert_eq!((spec.attempt, new > old), (2, true));

@@ -4,27 +4,36 @@
 use std::io;
 use std::path::PathBuf;
 
-use fleet_model::{Fence, JobId, Variable};
+use fleet_model::{Fence, Timestamp, Variable};
+use serde::{Deserialize, Serialize};
 use tokio::fs::File;
 use tokio::io::AsyncWriteExt;
 
 use super::{Blobs, about};
 
 /// An artifact that is stored whole.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Stored {
-    /// The job it is of.
-    pub(crate) job: JobId,
     /// `archive`, `junit` ...
     pub(crate) kind: String,
     /// The name people see.
     pub(crate) filename: String,
     /// Bytes.
     pub(crate) size: u64,
-    /// Where it lies.
-    pub(crate) path: PathBuf,
+    /// Its file in the folder of artifacts.
+    pub(crate) file: String,
+    /// When it may go; none: it is kept.
+    pub(crate) expires: Option<Timestamp>,
     /// What a dotenv report says.
+    #[serde(default)]
     pub(crate) variables: Vec<Variable>,
+}
+
+impl Stored {
+    /// Where its bytes lie.
+    pub(crate) fn path(&self, blobs: &Blobs) -> PathBuf {
+        blobs.root.join("artifacts").join(&self.file)
+    }
 }
 
 /// An artifact that is being written.
@@ -32,28 +41,38 @@ pub(crate) struct Stored {
 pub(crate) struct Incoming {
     file: File,
     partial: PathBuf,
-    target: PathBuf,
+    name: String,
     size: u64,
+    durable: bool,
 }
 
 impl Incoming {
-    /// Begins an upload. `number` tells the uploads of one lease apart.
+    /// Begins an upload of a lease.
     ///
     /// # Errors
     /// The folder or file cannot be made.
-    pub(crate) async fn create(blobs: &Blobs, fence: Fence, number: u32) -> io::Result<Incoming> {
+    pub(crate) async fn create(blobs: &Blobs, fence: Fence) -> io::Result<Incoming> {
         let folder = blobs.folder("artifacts")?;
-        let target = folder.join(format!("{fence}-{number}"));
-        let partial = target.with_extension("part");
-        let file = File::create(&partial)
+        let mut random = [0; 8];
+        getrandom::fill(&mut random).map_err(io::Error::other)?;
+        // A lease may upload one thing twice, when an answer was lost.
+        let name = format!("{fence}-{:016x}", u64::from_be_bytes(random));
+        let partial = folder.join(&name).with_extension("part");
+        let file = File::create_new(&partial)
             .await
             .map_err(about("create", &partial))?;
         Ok(Incoming {
             file,
             partial,
-            target,
+            name,
             size: 0,
+            durable: blobs.durable,
         })
+    }
+
+    /// Bytes written so far.
+    pub(crate) fn size(&self) -> u64 {
+        self.size
     }
 
     /// Writes the next piece.
@@ -72,26 +91,25 @@ impl Incoming {
     ///
     /// # Errors
     /// The file cannot be flushed or renamed.
-    pub(crate) async fn finish(
-        mut self,
-        job: JobId,
-        kind: String,
-        filename: String,
-    ) -> io::Result<Stored> {
-        self.file
-            .flush()
-            .await
-            .map_err(about("write", &self.partial))?;
-        tokio::fs::rename(&self.partial, &self.target)
-            .await
-            .map_err(about("rename", &self.partial))?;
-        let path = std::mem::take(&mut self.target);
+    pub(crate) async fn finish(mut self, kind: String, filename: String) -> io::Result<Stored> {
+        let written = async {
+            self.file.flush().await?;
+            if self.durable {
+                self.file.sync_all().await?;
+            }
+            tokio::fs::rename(&self.partial, self.partial.with_extension("")).await?;
+            if let Some(folder) = self.partial.parent().filter(|_| self.durable) {
+                File::open(folder).await?.sync_all().await?;
+            }
+            Ok(())
+        };
+        written.await.map_err(about("write", &self.partial))?;
         Ok(Stored {
-            job,
             kind,
             filename,
             size: self.size,
-            path,
+            file: std::mem::take(&mut self.name),
+            expires: None,
             variables: Vec::new(),
         })
     }
@@ -99,7 +117,7 @@ impl Incoming {
 
 impl Drop for Incoming {
     fn drop(&mut self) {
-        // Gone already once the upload finished; a leftover is harmless.
+        // Gone already once the upload finished; a leftover goes at the next start.
         let _ = std::fs::remove_file(&self.partial);
     }
 }

@@ -8,7 +8,7 @@ use fleet_model::{Dependency, JobSpec, PlannedJob, Source, Step, Token, Variable
 use super::Pipeline;
 
 /// What is known only when a job is leased.
-pub(crate) struct Attempt<'a> {
+pub(crate) struct Facts<'a> {
     /// The number of the try, from 1.
     pub(crate) number: u32,
     /// The job's own credential for this attempt.
@@ -23,6 +23,10 @@ pub(crate) struct Attempt<'a> {
     pub(crate) agent: &'a str,
     /// What that agent offers.
     pub(crate) agent_tags: &'a [String],
+    /// The certificates its programs need to reach the coordinator, as PEM.
+    pub(crate) authority: Option<&'a str>,
+    /// Variables of project and pipeline, lowest precedence first.
+    pub(crate) settings: Vec<Variable>,
 }
 
 /// Makes the spec of an attempt of the job at `index` of the plan.
@@ -32,36 +36,44 @@ pub(crate) struct Attempt<'a> {
 pub(crate) fn job_spec(
     pipeline: &Pipeline,
     index: usize,
-    attempt: Attempt<'_>,
+    facts: Facts<'_>,
 ) -> Result<JobSpec, variables::Error> {
-    let job = &pipeline.request.plan.jobs[index];
-    let id = pipeline.jobs[index].id;
-    let facts = predefined::LeaseFacts {
+    let plan = &pipeline.request.plan;
+    let job = &plan.jobs[index];
+    let id = pipeline.job_id(index);
+    let lease = predefined::LeaseFacts {
         pipeline: pipeline.id,
         job: id,
-        token: &attempt.token,
-        server_url: attempt.server_url,
+        token: &facts.token,
+        server_url: facts.server_url,
         project_path: &pipeline.request.project_path,
         repository_url: match &pipeline.request.source {
             Source::Git { repository, .. } => Some(repository),
             Source::Folder { .. } => None,
         },
-        started_at: &attempt.started_at,
-        timeout_seconds: attempt.timeout.as_secs(),
-        agent_name: attempt.agent,
-        agent_tags: attempt.agent_tags,
+        started_at: &facts.started_at,
+        timeout_seconds: facts.timeout.as_secs(),
+        agent_name: facts.agent,
+        agent_tags: facts.agent_tags,
     };
-    let all = predefined::for_attempt(&facts, &job.variables, reported(pipeline, job));
+    let dotenv = reported(pipeline, job);
+    let mut all = predefined::for_attempt(&lease, plan, job, dotenv, facts.settings);
+    if let Some(authority) = facts.authority {
+        // As gitlab-runner does; git and the job's own tools read the file.
+        let mut variable = Variable::new("CI_SERVER_TLS_CA_FILE", authority).raw();
+        variable.file = true;
+        all.insert(0, variable);
+    }
     Ok(JobSpec {
         id,
-        attempt: attempt.number,
+        attempt: facts.number,
         name: job.name.clone(),
-        stage: pipeline.request.plan.stages[job.stage].clone(),
+        stage: plan.stages[job.stage].clone(),
         pipeline: pipeline.id,
         project: pipeline.request.project,
         project_path: pipeline.request.project_path.clone(),
-        token: Token(attempt.token),
-        timeout: attempt.timeout,
+        token: Token(facts.token),
+        timeout: facts.timeout,
         source: pipeline.request.source.clone(),
         variables: variables::expand_for_job(all)?,
         steps: steps(job),
@@ -86,7 +98,7 @@ fn steps(job: &PlannedJob) -> Vec<Step> {
 }
 
 /// The archives of the jobs it takes artifacts from, as far as they left one.
-fn dependencies(pipeline: &Pipeline, job: &PlannedJob) -> Vec<Dependency> {
+pub(crate) fn dependencies(pipeline: &Pipeline, job: &PlannedJob) -> Vec<Dependency> {
     job.artifacts_from
         .iter()
         .filter_map(|from| {
@@ -95,7 +107,7 @@ fn dependencies(pipeline: &Pipeline, job: &PlannedJob) -> Vec<Dependency> {
                 .iter()
                 .find(|stored| stored.kind == "archive")?;
             Some(Dependency {
-                job: archive.job,
+                job: pipeline.job_id(*from),
                 name: pipeline.request.plan.jobs[*from].name.clone(),
                 filename: archive.filename.clone(),
                 size: archive.size,

@@ -1,0 +1,142 @@
+//! What the state looks like on the wire.
+
+use fleet_model::{JobState, Timestamp};
+use fleet_proto::v1;
+use fleet_queue::AgentStatus;
+
+use crate::core::{AgentInfo, JobInfo, PipelineInfo};
+use crate::identity::Member;
+
+fn time(at: Option<Timestamp>) -> u64 {
+    at.map_or(0, |at| at.0)
+}
+
+pub(super) fn pipeline(info: PipelineInfo, jobs: Vec<v1::Job>) -> v1::Pipeline {
+    v1::Pipeline {
+        id: info.id.0,
+        project: info.project_path,
+        status: info.status.to_string(),
+        warnings: info.warnings,
+        source: info.about.source,
+        reference: info.about.reference,
+        sha: info.about.sha,
+        user: info.about.user,
+        name: info.name.unwrap_or_default(),
+        created_at: info.created_at.0,
+        finished_at: time(info.finished_at),
+        stages: info.stages,
+        jobs,
+        config_error: info.config_error.unwrap_or_default(),
+        iid: info.about.iid,
+        commit_title: info.about.title,
+    }
+}
+
+pub(super) fn pipeline_status(info: &PipelineInfo) -> v1::PipelineStatus {
+    v1::PipelineStatus {
+        status: info.status.to_string(),
+        warnings: info.warnings,
+        finished_at: time(info.finished_at),
+    }
+}
+
+/// A job, with its attempts.
+pub(super) fn job(info: JobInfo) -> v1::Job {
+    let newest = info.attempts.last();
+    v1::Job {
+        id: info.view.id.0,
+        pipeline: info.view.pipeline.0,
+        project: info.project_path,
+        name: info.view.name,
+        stage: info.stage,
+        status: info.view.state.to_string(),
+        allowed_failure: info.view.allowed_failure,
+        failure_reason: info
+            .view
+            .reason
+            .map(|it| it.to_string())
+            .unwrap_or_default(),
+        exit_code: info.view.exit_code,
+        message: newest.and_then(|it| it.message.clone()).unwrap_or_default(),
+        attempts: info.attempts.into_iter().map(attempt).collect(),
+        artifacts: info.artifacts.iter().map(artifact).collect(),
+        created_at: info.created_at.0,
+        tags: info.tags,
+        needs: info.needs,
+        environment: info.environment.unwrap_or_default(),
+        reference: info.reference,
+    }
+}
+
+fn attempt(attempt: crate::pipeline::Attempt) -> v1::Attempt {
+    let ended = attempt.finished_at.is_some();
+    let status = match attempt.state {
+        Some(state) => state.to_string(),
+        // Its agent came back without it before it had begun.
+        None if ended => "given_up".to_owned(),
+        None => String::new(),
+    };
+    v1::Attempt {
+        number: attempt.number,
+        agent: attempt.agent.0,
+        host: attempt.host,
+        leased_at: attempt.leased_at.0,
+        started_at: time(attempt.started_at),
+        finished_at: time(attempt.finished_at),
+        status,
+        failure_reason: attempt.reason.map(|it| it.to_string()).unwrap_or_default(),
+        exit_code: attempt.exit_code,
+        message: attempt.message.unwrap_or_default(),
+        fence: attempt.fence.0,
+        log_bytes: attempt.log_bytes,
+    }
+}
+
+pub(super) fn artifact(stored: &crate::blob::Stored) -> v1::ArtifactFile {
+    v1::ArtifactFile {
+        r#type: stored.kind.clone(),
+        filename: stored.filename.clone(),
+        size: stored.size,
+        expires_at: time(stored.expires),
+    }
+}
+
+/// An agent: who it is by its certificate, and how it is by its stream.
+pub(super) fn agent(member: Member, info: Option<AgentInfo>) -> v1::Agent {
+    let mut shown = v1::Agent {
+        name: member.name,
+        tags: member.grant.tags,
+        run_untagged: member.grant.run_untagged,
+        protected_only: member.grant.protected_only,
+        joined_at: member.joined_at.0,
+        certificate_expires_at: member.certificate_expires_at.0,
+        ..Default::default()
+    };
+    "offline".clone_into(&mut shown.status);
+    if let Some(info) = info {
+        let status = match info.view.status {
+            AgentStatus::Online => "online",
+            AgentStatus::Lost => "lost",
+            AgentStatus::Offline => "offline",
+        };
+        status.clone_into(&mut shown.status);
+        shown.draining = info.view.draining;
+        shown.slots = info.view.slots;
+        shown.busy = u32::try_from(info.view.leases.len()).unwrap_or(u32::MAX);
+        shown.host = info.host;
+        shown.version = info.version;
+        shown.platform = info.platform;
+        shown.last_heard = info.view.last_heard.0;
+        shown.jobs = info.jobs.into_iter().map(|job| job.0).collect();
+        shown.executors = info.executors;
+    }
+    if let Some(out) = member.excluded {
+        shown.status = out;
+    }
+    shown
+}
+
+/// Whether a status filter of the caller's fits.
+pub(super) fn has_status(wanted: &str, state: JobState) -> bool {
+    wanted.is_empty() || state.to_string() == wanted
+}

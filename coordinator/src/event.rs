@@ -1,0 +1,305 @@
+//! What starts a pipeline: from an event and a commit to a compiled plan.
+//!
+//! ```text
+//! Event (project, ref, object, who) ─► commit, configuration, changed paths ─► compile
+//!   ─► a request, a configuration in error, or words why there is no pipeline
+//! ```
+
+mod compile;
+mod context;
+pub(crate) mod options;
+
+use std::sync::Arc;
+
+use fleet_language::PipelineSource;
+use fleet_model::{AutoCancel, FailureReason, PipelineId, Plan, Retry, Variable};
+use tokio::sync::Semaphore;
+
+use crate::catalog::{Catalog, Project};
+use crate::core::{Handle, HandleError};
+use crate::source::{GitError, Repository, Stop, names, visible};
+use crate::store::Batch;
+use crate::{About, Request};
+use compile::Compiled;
+
+/// Configurations that are compiled at once; others wait.
+const COMPILING: usize = 4;
+/// Characters of a commit's title that are shown.
+const LONGEST_TITLE: usize = 255;
+/// Further tries of a job that was lost; GitLab's most.
+const MOST_RETRIES: u32 = 2;
+
+/// Something that may start a pipeline.
+#[derive(Clone, Debug)]
+pub(crate) struct Event {
+    pub(crate) project: Project,
+    /// The full name: `refs/heads/main`.
+    pub(crate) reference: String,
+    /// What the ref names: a commit or a tag.
+    pub(crate) object: String,
+    pub(crate) kind: Kind,
+    /// Login name of who did it.
+    pub(crate) user: String,
+    pub(crate) user_id: u64,
+    /// Variables of its pipeline alone.
+    pub(crate) variables: Vec<Variable>,
+}
+
+/// What happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// The ref moved.
+    Push {
+        /// What it named before; zeros: it is new.
+        old: String,
+        /// The push option that wants no pipeline.
+        skip: Option<String>,
+    },
+    /// Somebody asked for a pipeline.
+    Create(PipelineSource),
+}
+
+/// What came of an event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// A pipeline.
+    Created {
+        pipeline: PipelineId,
+        jobs: usize,
+        /// `file:line:column: warning: message`.
+        warnings: Vec<String>,
+    },
+    /// A pipeline that failed at once, because of its configuration.
+    Invalid {
+        pipeline: PipelineId,
+        /// `file:line:column: error: message`.
+        errors: Vec<String>,
+    },
+    /// Rightly none, in words that follow `no pipeline:`.
+    Nothing(String),
+}
+
+/// Why an event could not be handled; nothing came of it, and it may be tried again.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    /// What it is about is not there, or the caller may not know of it.
+    #[error("{0}")]
+    NotFound(String),
+    /// What is asked makes no sense.
+    #[error("{0}")]
+    Invalid(String),
+    /// There is rightly no pipeline for it.
+    #[error("no pipeline: {0}")]
+    NoPipeline(String),
+    /// No new work is taken now.
+    #[error("{0}")]
+    NoRoom(String),
+    /// The caller's role is not enough.
+    #[error("{0}")]
+    Denied(String),
+    /// The coordinator is at fault.
+    #[error("{0}")]
+    Internal(String),
+}
+
+/// Makes pipelines of events; cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Events {
+    catalog: Catalog,
+    core: Handle,
+    server_url: String,
+    compiling: Arc<Semaphore>,
+}
+
+impl Events {
+    /// `server_url` is what people and agents reach the coordinator by.
+    pub(crate) fn new(catalog: Catalog, core: Handle, server_url: &str) -> Events {
+        Events {
+            catalog,
+            core,
+            server_url: server_url.trim_end_matches('/').to_owned(),
+            compiling: Arc::new(Semaphore::new(COMPILING)),
+        }
+    }
+
+    /// Makes a pipeline of an event, or says why there is none.
+    ///
+    /// The changes of `with` are committed with the pipeline or not at all; it is asked
+    /// for them when they are. Without a pipeline they are the caller's to make. What
+    /// was made is durable when this returns.
+    ///
+    /// # Errors
+    /// Nothing was made.
+    pub(crate) async fn handle(
+        &self,
+        repository: &Repository,
+        event: &Event,
+        with: &(dyn Fn() -> Batch + Sync),
+    ) -> Result<Outcome, Error> {
+        let (request, errors) = match self.make(repository, event).await? {
+            Made::Nothing(why) => return Ok(Outcome::Nothing(why)),
+            Made::Invalid(request, errors) => (*request, errors),
+            Made::Request(request, warnings) => {
+                let again = Request {
+                    plan: no_plan(),
+                    ..(*request).clone()
+                };
+                match self.core.create_with(*request, with()).await {
+                    Ok(created) => {
+                        return Ok(Outcome::Created {
+                            pipeline: created.pipeline,
+                            jobs: created.jobs.len(),
+                            warnings,
+                        });
+                    }
+                    // It would be refused for ever, so the refusal is the outcome.
+                    Err(HandleError::Rejected(why)) => (again, vec![why.to_string()]),
+                    Err(error) => return Err(refused(error)),
+                }
+            }
+        };
+        let text = errors.join("\n");
+        let pipeline = self.core.create_invalid(request, text, with()).await;
+        Ok(Outcome::Invalid {
+            pipeline: pipeline.map_err(refused)?,
+            errors,
+        })
+    }
+
+    async fn make(&self, repository: &Repository, event: &Event) -> Result<Made, Error> {
+        let word = context::word(&event.reference);
+        if names::is_none(&event.object) {
+            return Ok(Made::Nothing(format!("the {word} was deleted")));
+        }
+        if let Kind::Push {
+            skip: Some(option), ..
+        } = &event.kind
+        {
+            let option = visible(option);
+            return Ok(Made::Nothing(format!("the push has the option {option}")));
+        }
+        let stop = Stop::default();
+        let Some(found) = compile::find(repository, event, &stop).await? else {
+            return Ok(Made::Nothing(format!(
+                "the {word} does not lead to a commit"
+            )));
+        };
+        if matches!(event.kind, Kind::Push { .. })
+            && let Some(words) = options::skip_words(&found.commit.message)
+        {
+            return Ok(Made::Nothing(format!("the commit's message has {words}")));
+        }
+        let Some(text) = found.text else {
+            let commit = found.commit.sha.get(..8).unwrap_or_default();
+            let path = event.project.config_path();
+            return Ok(Made::Nothing(format!("commit {commit} has no {path}")));
+        };
+        let context = context::of(
+            &self.catalog,
+            &self.server_url,
+            repository,
+            event,
+            found.commit,
+        )
+        .await?;
+        let request = Box::new(self.request(event, &context));
+        let _turn = self.compiling.acquire().await;
+        let compiled = compile::compile(found.objects, text, context, &stop).await?;
+        Ok(match compiled {
+            Compiled::Plan(mut plan, warnings) => {
+                apply_settings(&mut plan, &event.project);
+                Made::Request(
+                    Box::new(Request {
+                        plan: *plan,
+                        ..*request
+                    }),
+                    warnings,
+                )
+            }
+            Compiled::Errors(errors) => Made::Invalid(request, errors),
+            Compiled::Nothing(why) => Made::Nothing(why),
+        })
+    }
+
+    /// The request, without its plan.
+    fn request(&self, event: &Event, context: &fleet_language::Context) -> Request {
+        let title = context.commit.message.lines().next().unwrap_or_default();
+        Request {
+            project: event.project.id,
+            project_path: event.project.path.clone(),
+            protected: context.reference.protected,
+            plan: no_plan(),
+            source: context::source(&self.server_url, event, &context.commit.sha),
+            settings: event.variables.clone(),
+            about: About {
+                source: context.source.as_str().to_owned(),
+                reference: context.reference.name.clone(),
+                sha: context.commit.sha.clone(),
+                title: visible(&title.chars().take(LONGEST_TITLE).collect::<String>()),
+                user: event.user.clone(),
+                iid: context.iid,
+            },
+        }
+    }
+}
+
+/// What was made of an event, before it has an id.
+enum Made {
+    /// With what there is to warn of.
+    Request(Box<Request>, Vec<String>),
+    /// With what is wrong.
+    Invalid(Box<Request>, Vec<String>),
+    Nothing(String),
+}
+
+fn refused(error: HandleError) -> Error {
+    match error {
+        HandleError::NoRoom(why) => Error::NoRoom(why),
+        HandleError::Gone => {
+            Error::NoRoom("the coordinator is shutting down: try again when it is back".to_owned())
+        }
+        HandleError::Rejected(why) => Error::Internal(format!("create the pipeline: {why}")),
+    }
+}
+
+/// What the project says where its jobs do not.
+fn apply_settings(plan: &mut Plan, project: &Project) {
+    let lost = FailureReason::RUNNER_SYSTEM_FAILURE.as_str();
+    for job in &mut plan.jobs {
+        job.timeout.get_or_insert(project.timeout());
+        if !project.retry_lost() {
+            continue;
+        }
+        if job.retry.max == 0 {
+            job.retry = Retry {
+                max: MOST_RETRIES,
+                when: vec![lost.to_owned()],
+                exit_codes: Vec::new(),
+            };
+        } else if !job
+            .retry
+            .when
+            .iter()
+            .any(|when| when == lost || when == "always")
+        {
+            job.retry.when.push(lost.to_owned());
+        }
+    }
+}
+
+fn no_plan() -> Plan {
+    Plan {
+        name: None,
+        stages: Vec::new(),
+        jobs: Vec::new(),
+        auto_cancel: AutoCancel::default(),
+        user: Vec::new(),
+    }
+}
+
+fn git(error: &GitError) -> Error {
+    tracing::error!(error = error as &dyn std::error::Error, "git does not work");
+    Error::Internal(format!(
+        "the repository cannot be read now ({error}); the coordinator's log says more"
+    ))
+}

@@ -1,0 +1,141 @@
+//! From a commit of a repository to a plan, or to why there is none.
+
+use std::time::Duration;
+
+use fleet_language::evaluate::{EMPTY, FILTERED};
+use fleet_language::render::short;
+use fleet_language::{Commit, Context, Diagnostic, Severity};
+use fleet_model::Plan;
+
+use super::{Error, Event, git};
+use crate::source::{AtCommit, GitError, Objects, Repository, Stop, visible};
+
+/// Reading, and then compiling, a configuration is given up after this long.
+const DEADLINE: Duration = Duration::from_secs(60);
+/// Findings that a pipeline keeps.
+const MOST: usize = 50;
+
+/// A commit, and its configuration if it has one.
+pub(super) struct Found {
+    pub(super) objects: Objects,
+    pub(super) commit: Commit,
+    pub(super) text: Option<Vec<u8>>,
+}
+
+/// What the compiler made of a configuration.
+pub(super) enum Compiled {
+    /// With what there is to warn of.
+    Plan(Box<Plan>, Vec<String>),
+    Errors(Vec<String>),
+    /// The event is not wanted, which is nobody's mistake.
+    Nothing(String),
+}
+
+/// Looks for the commit of an event; none where what it names leads to none.
+pub(super) async fn find(
+    repository: &Repository,
+    event: &Event,
+    stop: &Stop,
+) -> Result<Option<Found>, Error> {
+    let mut objects = repository.objects(stop.clone());
+    let (object, path) = (event.object.clone(), event.project.config_path().to_owned());
+    let work = move || -> Result<Option<Found>, GitError> {
+        let Some(commit) = objects.commit(&object)? else {
+            return Ok(None);
+        };
+        let text = objects.file(&commit.sha, &path)?;
+        Ok(Some(Found {
+            objects,
+            commit,
+            text,
+        }))
+    };
+    match blocking(stop, work).await {
+        Some(found) => found.map_err(|error| git(&error)),
+        None => Err(Error::Internal(format!(
+            "reading commit {} took too long",
+            event.object
+        ))),
+    }
+}
+
+/// Compiles the configuration `text` of the context's commit.
+pub(super) async fn compile(
+    mut objects: Objects,
+    text: Vec<u8>,
+    context: Context,
+    stop: &Stop,
+) -> Result<Compiled, Error> {
+    let path = context.project.config_path.clone();
+    let text = match String::from_utf8(text) {
+        Ok(text) => text,
+        Err(error) => {
+            let valid = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+            let line = valid.iter().filter(|byte| **byte == b'\n').count() + 1;
+            let error = format!("{path}:{line}:1: error: the file is not UTF-8 text");
+            return Ok(Compiled::Errors(vec![error]));
+        }
+    };
+    let root = path.clone();
+    let work = move || {
+        let sha = context.commit.sha.clone();
+        let files = AtCommit::new(&mut objects, &sha);
+        let compiled = fleet_language::compile((&root, &text), &context, &files);
+        match files.failure() {
+            Some(error) => Err(error),
+            None => Ok(judged(compiled)),
+        }
+    };
+    match blocking(stop, work).await {
+        Some(compiled) => compiled.map_err(|error| git(&error)),
+        // It would not go better another time.
+        None => Ok(Compiled::Errors(vec![format!(
+            "{path}:1:1: error: the configuration could not be compiled within {} s",
+            DEADLINE.as_secs()
+        )])),
+    }
+}
+
+fn judged(compiled: fleet_language::Compiled) -> Compiled {
+    let of = |severity| {
+        let all = compiled.diagnostics.iter();
+        all.filter(move |it| it.severity == severity)
+    };
+    let lines = |severity| -> Vec<String> {
+        let line = |it: &Diagnostic| visible(&short(it, &compiled.sources));
+        of(severity).take(MOST).map(line).collect()
+    };
+    let unwanted = of(Severity::Error).find(|it| [FILTERED, EMPTY].contains(&it.code));
+    if let Some(why) = unwanted.filter(|_| of(Severity::Error).count() == 1) {
+        return Compiled::Nothing(match &why.help {
+            Some(help) => visible(&format!("{} ({help})", why.message)),
+            None => visible(&why.message),
+        });
+    }
+    let errors = lines(Severity::Error);
+    match compiled.plan {
+        Some(plan) if errors.is_empty() => {
+            let warnings = lines(Severity::Warning);
+            Compiled::Plan(Box::new(plan), warnings)
+        }
+        _ => Compiled::Errors(errors),
+    }
+}
+
+/// Does work that blocks; none if it was not done in time, or broke.
+async fn blocking<T: Send + 'static>(
+    stop: &Stop,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Option<T> {
+    match tokio::time::timeout(DEADLINE, tokio::task::spawn_blocking(work)).await {
+        Ok(Ok(done)) => Some(done),
+        Ok(Err(error)) => {
+            tracing::error!(%error, "the work on a configuration broke");
+            None
+        }
+        Err(_) => {
+            stop.stop();
+            None
+        }
+    }
+}

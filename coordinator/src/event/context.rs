@@ -1,0 +1,142 @@
+//! What the compiler is told of an event, and what its jobs fetch.
+
+use fleet_language::{Changes, Commit, Context, PipelineSource, Project, Ref, RefKind, User};
+use fleet_model::Source;
+
+use super::{Error, Event, Kind, git};
+use crate::catalog::Catalog;
+use crate::source::Repository;
+use crate::source::names::{self, kind_and_short};
+
+const NO_COMMIT: &str = "0000000000000000000000000000000000000000";
+
+/// Everything about an event that may decide what its pipeline is. Counts the
+/// project's pipelines on.
+pub(super) async fn of(
+    catalog: &Catalog,
+    server_url: &str,
+    repository: &Repository,
+    event: &Event,
+    commit: Commit,
+) -> Result<Context, Error> {
+    let project = &event.project;
+    let gone = || Error::NotFound(format!("project {} was deleted", project.path));
+    let protected = Catalog::is_protected(project, &event.reference);
+    let project_variables = catalog
+        .variables(project.id, protected, None)
+        .map_err(|error| {
+            tracing::error!(%error, "a sealed value cannot be opened");
+            Error::Internal(
+                "a variable of the project cannot be opened: the coordinator's log says which"
+                    .to_owned(),
+            )
+        })?;
+    let (iid, _goes_before_the_pipeline) = catalog.next_iid(project.id).ok_or_else(gone)?;
+    let reference = Ref {
+        name: names::short(&event.reference).to_owned(),
+        kind: kind(&event.reference),
+        protected,
+    };
+    let before_sha = match &event.kind {
+        Kind::Push { old, .. } => old.clone(),
+        Kind::Create(_) => NO_COMMIT.to_owned(),
+    };
+    Ok(Context {
+        source: match event.kind {
+            Kind::Push { .. } => PipelineSource::Push,
+            Kind::Create(source) => source,
+        },
+        changes: changes(repository, event, &reference, &commit.sha).await?,
+        reference,
+        commit,
+        before_sha,
+        project: Project {
+            id: project.id,
+            path: project.path.clone(),
+            title: project
+                .path
+                .rsplit('/')
+                .next()
+                .unwrap_or_default()
+                .to_owned(),
+            default_branch: project.default_branch.clone(),
+            config_path: project.config_path().to_owned(),
+            visibility: project.visibility().as_str().to_owned(),
+        },
+        user: User {
+            id: event.user_id,
+            login: event.user.clone(),
+            name: event.user.clone(),
+            email: String::new(),
+        },
+        server_url: server_url.to_owned(),
+        created_at: jiff::Timestamp::now()
+            .strftime("%Y-%m-%dT%H:%M:%SZ")
+            .to_string(),
+        iid,
+        project_variables,
+        pipeline_variables: event.variables.clone(),
+        predefined: Vec::new(),
+    })
+}
+
+/// What a push changed; only one that moved a branch has something to compare with.
+async fn changes(
+    repository: &Repository,
+    event: &Event,
+    reference: &Ref,
+    sha: &str,
+) -> Result<Changes, Error> {
+    match &event.kind {
+        Kind::Push { old, .. } if reference.kind == RefKind::Branch && !names::is_none(old) => {
+            let changed = repository.changed(old, sha).await;
+            let changed = changed.map_err(|error| git(&error))?;
+            Ok(changed.map_or(Changes::Unknown, Changes::Known))
+        }
+        _ => Ok(Changes::Unknown),
+    }
+}
+
+/// What jobs fetch: the commit itself under a name of their own, so that a branch
+/// that moves on or goes away takes nothing from them.
+pub(super) fn source(server_url: &str, event: &Event, sha: &str) -> Source {
+    let name = names::short(&event.reference);
+    let depth = event.project.git_depth();
+    let own = format!("+{sha}:refs/pipelines/{sha}");
+    let refspecs = match (depth, kind(&event.reference)) {
+        (0, _) => vec![
+            own,
+            "+refs/heads/*:refs/remotes/origin/*".to_owned(),
+            "+refs/tags/*:refs/tags/*".to_owned(),
+        ],
+        // Git brings the tag along by itself, if it is still there.
+        (_, RefKind::Tag) => vec![own],
+        (_, _) => vec![own, format!("+{sha}:refs/remotes/origin/{name}")],
+    };
+    Source::Git {
+        repository: format!(
+            "{}/{}.git",
+            server_url.trim_end_matches('/'),
+            event.project.path
+        ),
+        sha: sha.to_owned(),
+        reference: name.to_owned(),
+        depth,
+        refspecs,
+    }
+}
+
+fn kind(reference: &str) -> RefKind {
+    match kind_and_short(reference) {
+        Some((names::Kind::Tag, _)) => RefKind::Tag,
+        _ => RefKind::Branch,
+    }
+}
+
+/// `branch` or `tag`.
+pub(super) fn word(reference: &str) -> &'static str {
+    match kind(reference) {
+        RefKind::Tag => "tag",
+        _ => "branch",
+    }
+}
