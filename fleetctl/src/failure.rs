@@ -8,25 +8,44 @@ use std::process::ExitCode;
 pub(crate) enum Exit {
     /// Done, or passed.
     Done,
-    /// The pipeline failed, or could not be run.
+    /// The pipeline, job or operation failed, or could not be begun.
     Failed,
     /// Wrong usage, or an invalid file.
     Usage,
     /// The pipeline was canceled.
     Canceled,
+    /// What was named is not there.
+    NotFound,
+    /// Whoever asks may not.
+    Denied,
+    /// The server cannot be reached.
+    Unreachable,
+    /// It did not happen in the time given.
+    TimedOut,
     /// Somebody pressed Ctrl-C.
     Interrupted,
 }
 
-impl From<Exit> for ExitCode {
-    fn from(exit: Exit) -> ExitCode {
-        ExitCode::from(match exit {
+impl Exit {
+    /// The number the program ends with.
+    pub(crate) fn code(self) -> u8 {
+        match self {
             Exit::Done => 0,
             Exit::Failed => 1,
             Exit::Usage => 2,
             Exit::Canceled => 3,
+            Exit::NotFound => 4,
+            Exit::Denied => 5,
+            Exit::Unreachable => 6,
+            Exit::TimedOut => 7,
             Exit::Interrupted => 130,
-        })
+        }
+    }
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> ExitCode {
+        ExitCode::from(exit.code())
     }
 }
 
@@ -38,12 +57,22 @@ pub(crate) struct Failure {
 }
 
 impl Failure {
-    /// The person can mend it: a wrong argument, an invalid file.
-    pub(crate) fn usage(message: impl Into<String>) -> Failure {
+    /// A failure of its own kind.
+    pub(crate) fn new(exit: Exit, message: impl Into<String>) -> Failure {
         Failure {
-            exit: Exit::Usage,
+            exit,
             error: anyhow::Error::msg(message.into()),
         }
+    }
+
+    /// The person can mend it: a wrong argument, an invalid file.
+    pub(crate) fn usage(message: impl Into<String>) -> Failure {
+        Failure::new(Exit::Usage, message)
+    }
+
+    /// What was named is not there.
+    pub(crate) fn not_found(message: impl Into<String>) -> Failure {
+        Failure::new(Exit::NotFound, message)
     }
 
     /// The exit code it leads to.

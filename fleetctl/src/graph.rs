@@ -6,7 +6,7 @@ use fleet_model::{Plan, PlannedJob, Scheduling, When};
 
 use crate::cli::{self, Global, GraphOutput};
 use crate::compile::compile_event;
-use crate::run::{clean, duration};
+use crate::view::{clean, duration};
 use crate::{Exit, Failure, findings};
 
 /// Prints the graph of the pipeline that an event makes.

@@ -1,22 +1,36 @@
 //! The command line of Fleet.
 //!
 //! `cli` is what people type, one module a command does it, and [`run()`] maps how
-//! it ended to an exit code. `snapshot` takes the working tree, `project` knows
-//! where it is and which event a pipeline is compiled for. Only `run` starts a
-//! runtime: everything else is done before one would be ready.
+//! it ended to an exit code.
+//!
+//! Without a server: `run`, `lint`, `graph`, `compile`. `snapshot` takes the working
+//! tree, `project` knows where it is and which event a pipeline is compiled for.
+//!
+//! With one: `context` knows which and as whom, `client` calls it and turns refusals
+//! into words, `server` has a module for each noun, `output` prints. `view` shows a
+//! pipeline that runs, here or there.
+//!
+//! Only `run` and what talks to a server start a runtime: everything else is done
+//! before one would be ready.
 
 mod cli;
+mod client;
 mod compile;
+mod context;
 mod failure;
 mod findings;
 mod graph;
+mod interrupt;
 mod lint;
+mod output;
 mod project;
 mod repository;
 mod run;
+mod server;
 mod snapshot;
 mod terminal;
 mod variables;
+mod view;
 
 use std::ffi::OsString;
 use std::io::Write;
@@ -24,7 +38,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
 
-use cli::{Cli, Command};
+use cli::{Cli, Command, Lazy};
 pub(crate) use failure::{Exit, Failure};
 
 /// Runs the command that `arguments` (with the program's name first) ask for.
@@ -62,18 +76,34 @@ fn dispatch(Cli { global, command }: Cli) -> Result<Exit, Failure> {
             print(&script)
         }
         Command::Version => print(concat!("fleetctl ", env!("CARGO_PKG_VERSION"), "\n").as_bytes()),
+        Command::Context(Lazy(arguments)) => context::run(arguments, global),
+        Command::Server(noun) => server::run(noun, global),
+    }
+}
+
+/// `FLEET_LOG=debug` shows on stderr what happens inside.
+pub(crate) fn start_tracing() {
+    if let Ok(filter) = tracing_subscriber::EnvFilter::try_from_env("FLEET_LOG") {
+        tracing_subscriber::fmt()
+            .with_env_filter(filter)
+            .with_writer(std::io::stderr)
+            .init();
     }
 }
 
 /// Prints a result. A reader that has gone away has what it wanted.
 pub(crate) fn print(text: &[u8]) -> Result<Exit, Failure> {
+    print_on(text).map(|_| Exit::Done)
+}
+
+/// Prints a part of a result that goes on; says whether anybody reads it.
+pub(crate) fn print_on(text: &[u8]) -> Result<bool, Failure> {
     let mut out = std::io::stdout().lock();
     match out.write_all(text).and_then(|()| out.flush()) {
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
-            Err(anyhow::Error::from(error)
-                .context("print the result")
-                .into())
-        }
-        _ => Ok(Exit::Done),
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(false),
+        Err(error) => Err(anyhow::Error::from(error)
+            .context("print the result")
+            .into()),
     }
 }

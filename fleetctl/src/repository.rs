@@ -213,7 +213,7 @@ pub(crate) fn is_git_installed() -> bool {
 
 /// The git program, looked for once: starting it by its path is faster than having
 /// each new process search.
-fn git_program() -> Option<&'static Path> {
+pub(crate) fn git_program() -> Option<&'static Path> {
     static PROGRAM: OnceLock<Option<PathBuf>> = OnceLock::new();
     let find = || {
         let path = std::env::var_os("PATH").unwrap_or_default();

@@ -4,7 +4,6 @@ mod engine;
 mod list;
 mod outlet;
 mod select;
-mod view;
 mod workspace;
 
 use std::io::{self, BufWriter};
@@ -14,22 +13,23 @@ use std::thread;
 
 use anyhow::Context as _;
 use fleet_agent::Shell;
-use fleet_coordinator::{MOST_SLOTS, Request};
+use fleet_coordinator::{About, MOST_SLOTS, Request};
 use fleet_language::Context;
-use fleet_model::{JobState, PipelineId, Plan};
+use fleet_model::{JobState, PipelineId, Plan, Timestamp};
 use tokio::sync::{mpsc, oneshot};
 
 use self::engine::{Ended, Setup};
 use self::outlet::Outlet;
 use self::select::Selection;
-use self::view::{Form, Logs, View};
-pub(crate) use self::view::{clean, duration};
+#[cfg(test)]
+pub(crate) use self::select::tests::job as planned_job;
 use self::workspace::Workspace;
 use crate::cli::{self, Executor, Global, TextOrJson};
 use crate::findings;
 use crate::project::Project;
 use crate::snapshot::{self, Snapshot};
 use crate::terminal::Terminal;
+use crate::view::{self, Form, Logs, State, View, clean};
 use crate::{Exit, Failure};
 
 /// What is written to stdout at once, at most.
@@ -162,6 +162,15 @@ fn setup(
             protected: context.reference.protected,
             plan,
             source: snapshot.source_for(&context.reference),
+            settings: context.settings(),
+            about: About {
+                source: context.source.as_str().to_owned(),
+                reference: context.reference.name.clone(),
+                sha: context.commit.sha.clone(),
+                user: context.user.login.clone(),
+                iid: context.iid,
+                ..About::default()
+            },
         },
         pipeline: PipelineId(workspace.number),
         slots,
@@ -174,11 +183,13 @@ fn setup(
 
 /// Runs what is set up and shows it on a thread of its own.
 fn show(mut setup: Setup, wish: view::Wish, global: Global) -> Result<Ended, Failure> {
-    start_tracing();
+    crate::start_tracing();
     let terminal = Terminal::stdout(global.no_color);
     // stdout by itself writes line by line; the view flushes when it has said something.
     let out = BufWriter::with_capacity(OUT_BYTES, io::stdout());
-    let mut view = View::new(&setup.request.plan, wish, terminal, out);
+    let now = Timestamp(0);
+    let state = State::new(&setup.request.plan, now);
+    let mut view = View::new(state, now, wish, terminal, out);
     setup.tick = view.tick();
     let (teller, mut told) = mpsc::channel(TOLD);
     let (end, ended) = oneshot::channel();
@@ -194,16 +205,6 @@ fn show(mut setup: Setup, wish: view::Wish, global: Global) -> Result<Ended, Fai
         .build()
         .context("start the runtime")?;
     Ok(runtime.block_on(engine::run(setup, Outlet::new(teller, ended)))?)
-}
-
-/// `FLEET_LOG=debug` shows on stderr what coordinator and agent do inside.
-fn start_tracing() {
-    if let Ok(filter) = tracing_subscriber::EnvFilter::try_from_env("FLEET_LOG") {
-        tracing_subscriber::fmt()
-            .with_env_filter(filter)
-            .with_writer(io::stderr)
-            .init();
-    }
 }
 
 fn view_wish(output: TextOrJson, global: Global) -> view::Wish {

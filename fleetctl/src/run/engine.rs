@@ -7,9 +7,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use fleet_agent::{Settings as AgentSettings, Shell};
-use fleet_coordinator::{
-    CancelMode, Coordinator, Created, Event, QueueConfig, Request, Settings as CoordinatorSettings,
-};
+use fleet_coordinator::{CancelMode, Coordinator, Event, Request, Settings as CoordinatorSettings};
 use fleet_model::{AgentName, JobId, JobState, PipelineId};
 use hyper_util::rt::TokioIo;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -19,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::transport::{Channel, Endpoint, Server};
 
 use super::outlet::{Failed, Outlet};
+use crate::view::Told;
 
 /// Bytes under way in one direction of the connection.
 const PIPE_BYTES: usize = 256 * 1024;
@@ -39,19 +38,6 @@ pub(super) struct Setup {
     pub(super) shell: Shell,
     /// How often [`Told::Tick`] is told; none: never.
     pub(super) tick: Option<Duration>,
-}
-
-/// What the engine tells while it works.
-#[derive(Debug)]
-pub(super) enum Told {
-    /// The pipeline was created: its jobs have ids.
-    Created(Created),
-    /// Something became true.
-    Event(Event),
-    /// Somebody interrupted; jobs are told to stop.
-    Interrupted(CancelMode),
-    /// Time passed.
-    Tick,
 }
 
 /// How a run ended.
@@ -75,11 +61,9 @@ pub(super) struct Ended {
 pub(super) async fn run(setup: Setup, mut outlet: Outlet) -> anyhow::Result<Ended> {
     let mut interrupts = Interrupts::listen()?;
     let coordinator = Coordinator::start(CoordinatorSettings {
-        blobs_dir: setup.run_dir.clone(),
-        server_url: "http://localhost".to_owned(),
-        queue: QueueConfig::default(),
         first_pipeline: setup.pipeline,
         first_job: JobId(setup.pipeline.0.saturating_mul(1000).saturating_add(1)),
+        ..CoordinatorSettings::local(setup.run_dir.clone())
     });
     let stop = CancellationToken::new();
     let channel = connect(&coordinator, stop.clone()).await?;
@@ -256,6 +240,7 @@ fn ignores_hang_up() -> bool {
 
 #[cfg(test)]
 mod tests {
+    use fleet_coordinator::About;
     use fleet_model::{AutoCancel, Plan, ProjectId, Source};
 
     use super::*;
@@ -283,6 +268,8 @@ mod tests {
                 source: Source::Folder {
                     path: dir.path().display().to_string(),
                 },
+                settings: Vec::new(),
+                about: About::default(),
             },
             pipeline: PipelineId(1),
             slots: 1,

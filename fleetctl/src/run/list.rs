@@ -6,10 +6,10 @@ use fleet_language::Compiled;
 use fleet_model::{Plan, Scheduling};
 use serde_json::{Value, json};
 
-use super::clean;
 use super::select::Selection;
 use crate::cli::TextOrJson;
 use crate::graph::{names, outline};
+use crate::view::clean;
 use crate::{Exit, Failure};
 
 /// Prints a selection, with the jobs that the event leaves out.

@@ -8,7 +8,7 @@ use tokio::sync::mpsc::Sender;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
-use super::engine::Told;
+use crate::view::Told;
 
 /// How long a view that does not read is waited for after a second interrupt.
 const PATIENCE: Duration = Duration::from_secs(1);

@@ -177,7 +177,7 @@ impl Picked<'_> {
                 When::Delayed(_) if is_named => When::OnSuccess,
                 When::OnFailure if is_named => When::Always,
                 When::Delayed(delay) => {
-                    let delay = super::view::duration(delay);
+                    let delay = crate::view::duration(delay);
                     notes.push(format!(
                         "{} starts after {delay}; name it to start it at once",
                         job.name
@@ -196,7 +196,7 @@ impl Picked<'_> {
                 .collect(),
             jobs,
             auto_cancel: self.plan.auto_cancel,
-            user: self.plan.user,
+            user: self.plan.user.clone(),
         };
         let left_out = self
             .left_out
@@ -332,7 +332,7 @@ pub(super) mod tests {
         plan
     }
 
-    pub(in crate::run) fn job(name: String, stage: usize) -> PlannedJob {
+    pub(crate) fn job(name: String, stage: usize) -> PlannedJob {
         PlannedJob {
             name,
             stage,

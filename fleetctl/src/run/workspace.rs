@@ -28,7 +28,7 @@ pub(crate) struct Workspace {
     /// The jobs' projects; the same from run to run, so that what they fetched
     /// and built there is still there.
     pub(crate) builds_dir: PathBuf,
-    _locks: [File; 2],
+    locks: [File; 2],
 }
 
 impl Workspace {
@@ -62,7 +62,7 @@ impl Workspace {
             number,
             run_dir,
             builds_dir,
-            _locks: [lock, builds_lock],
+            locks: [lock, builds_lock],
         })
     }
 }
@@ -75,6 +75,11 @@ impl Drop for Workspace {
         if fs::read_dir(&self.run_dir).is_ok_and(|entries| entries.count() == LOCK_ALONE) {
             // What stays is removed with the old runs.
             let _ = fs::remove_dir_all(&self.run_dir);
+        }
+        // A process that is being started holds all open files for a moment: closing
+        // them is not enough.
+        for lock in &self.locks {
+            let _ = lock.unlock();
         }
     }
 }

@@ -23,16 +23,16 @@ const AGENT_SECTIONS: [&str; 9] = [
 
 /// A line of a log.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Line {
+pub(crate) struct Line {
     /// Its text with its colours.
-    pub(super) text: String,
+    pub(crate) text: String,
     /// It tells of the agent's work, not of the script's.
-    pub(super) of_agent: bool,
+    pub(crate) of_agent: bool,
 }
 
 /// Reads one attempt's log.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Reader {
+pub(crate) struct Reader {
     /// What has no end of line yet.
     pending: Vec<u8>,
     /// A line that the next one may continue.
@@ -45,7 +45,7 @@ pub(super) struct Reader {
 
 impl Reader {
     /// The lines that `data` completes.
-    pub(super) fn push(&mut self, data: &[u8]) -> Vec<Line> {
+    pub(crate) fn push(&mut self, data: &[u8]) -> Vec<Line> {
         let mut lines = Vec::new();
         for part in data.split_inclusive(|byte| *byte == b'\n') {
             self.pending.extend_from_slice(part);
@@ -61,7 +61,7 @@ impl Reader {
     }
 
     /// The rest, when no more comes.
-    pub(super) fn finish(&mut self) -> Vec<Line> {
+    pub(crate) fn finish(&mut self) -> Vec<Line> {
         let mut lines = Vec::new();
         let raw = std::mem::take(&mut self.pending);
         if !raw.is_empty() {

@@ -95,7 +95,7 @@ pub(crate) fn clean(text: &str) -> String {
 }
 
 /// Sanitized text without its colours.
-pub(super) fn strip(text: &str) -> String {
+pub(crate) fn strip(text: &str) -> String {
     pieces(text)
         .filter(|piece| !piece.starts_with('\u{1b}'))
         .collect()
@@ -110,12 +110,12 @@ pub(super) fn width(text: &str) -> usize {
 }
 
 /// Columns that text without colours takes.
-pub(super) fn plain_width(text: &str) -> usize {
+pub(crate) fn plain_width(text: &str) -> usize {
     text.chars().map(|char| char.width().unwrap_or(0)).sum()
 }
 
 /// Text without colours cut to so many columns, with `…` where it was longer.
-pub(super) fn truncate(text: &str, columns: usize) -> String {
+pub(crate) fn truncate(text: &str, columns: usize) -> String {
     if plain_width(text) <= columns {
         return text.to_owned();
     }

@@ -4,7 +4,7 @@ use super::ansi::width;
 
 /// Remembers what it drew last, so that it can be taken away again.
 #[derive(Debug, Default)]
-pub(super) struct Screen {
+pub(crate) struct Screen {
     /// Widths of the lines at the bottom.
     drawn: Vec<usize>,
 }
@@ -12,7 +12,7 @@ pub(super) struct Screen {
 impl Screen {
     /// What to send so that `above` is printed for good and `bottom` stands
     /// below it, in place of what was drawn before.
-    pub(super) fn draw(&mut self, above: &[String], bottom: &[String], columns: usize) -> String {
+    pub(crate) fn draw(&mut self, above: &[String], bottom: &[String], columns: usize) -> String {
         let mut out = self.erase(columns);
         for line in above.iter().chain(bottom) {
             out.push_str(line);

@@ -1,9 +1,10 @@
-//! What is known of a run: plain data that events change and renderers read.
+//! What is known of a pipeline: plain data that events change and renderers read.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
 
 use fleet_coordinator::{CancelMode, Event, JobEvent};
-use fleet_model::{AgentName, FailureReason, JobId, JobState, Plan, Timestamp};
+use fleet_model::{AgentName, FailureReason, JobId, JobState, PipelineId, Plan, Timestamp};
 
 use super::ansi::{clean, plain_width};
 use super::log::{Line, Reader};
@@ -11,7 +12,23 @@ use super::log::{Line, Reader};
 /// Lines of a failed job that are shown again at the end.
 pub(super) const TAIL_LINES: usize = 20;
 
-/// A run, as far as it was told.
+/// Where a pipeline runs, as far as it changes what people are told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Site {
+    /// In this process.
+    Here,
+    /// On a fleet's agents.
+    Fleet(PipelineId),
+}
+
+/// When a try began and ended, as far as it did and is known.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Times {
+    pub(crate) started: Option<Timestamp>,
+    pub(crate) ended: Option<Timestamp>,
+}
+
+/// A pipeline, as far as it was told.
 #[derive(Clone, Debug)]
 pub(crate) struct State {
     /// The stages, in order.
@@ -21,9 +38,13 @@ pub(crate) struct State {
     /// Columns of the longest job's name: every line asks for it.
     pub(super) longest_name: usize,
     /// The pipeline's state.
-    pub(super) status: JobState,
-    /// When the first event came.
+    pub(crate) status: JobState,
+    /// When it began.
     pub(super) started: Timestamp,
+    /// When it ended, where that was told.
+    pub(crate) ended: Option<Timestamp>,
+    /// Where it runs.
+    pub(super) site: Site,
     /// Jobs are being stopped, and how hard.
     pub(super) interrupted: Option<CancelMode>,
     ids: BTreeMap<JobId, usize>,
@@ -54,13 +75,13 @@ pub(super) struct Job {
     /// The newest lines of the agent's own.
     agent_tail: VecDeque<String>,
     /// A delay before it starts, for people.
-    pub(super) delay: Option<std::time::Duration>,
+    pub(super) delay: Option<Duration>,
     reader: Reader,
 }
 
 /// What an event changed; indexes are places in [`State::jobs`].
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Change {
+pub(crate) enum Change {
     /// A job has a new state.
     Job(usize),
     /// A job wrote a line.
@@ -70,15 +91,31 @@ pub(super) enum Change {
 }
 
 impl State {
-    /// A run of `plan` of which nothing was told yet.
+    /// A run of `plan`, here, of which nothing was told yet.
     pub(crate) fn new(plan: &Plan, now: Timestamp) -> State {
-        let jobs: Vec<Job> = plan
-            .jobs
-            .iter()
-            .map(|job| Job {
-                name: job.name.clone(),
-                shown: clean(&job.name),
-                stage: job.stage,
+        let jobs = plan.jobs.iter().map(|job| {
+            let delay = match job.when {
+                fleet_model::When::Delayed(delay) => Some(delay),
+                _ => None,
+            };
+            (job.name.clone(), job.stage, delay)
+        });
+        State::of(plan.stages.clone(), jobs, now, Site::Here)
+    }
+
+    /// A pipeline that began at `started`, of which only its stages and its jobs'
+    /// names, stages and delays are known.
+    pub(crate) fn of(
+        stages: Vec<String>,
+        jobs: impl Iterator<Item = (String, usize, Option<Duration>)>,
+        started: Timestamp,
+        site: Site,
+    ) -> State {
+        let jobs: Vec<Job> = jobs
+            .map(|(name, stage, delay)| Job {
+                shown: clean(&name),
+                name,
+                stage,
                 state: JobState::Created,
                 attempt: 0,
                 started: None,
@@ -90,15 +127,12 @@ impl State {
                 message: None,
                 script_tail: VecDeque::new(),
                 agent_tail: VecDeque::new(),
-                delay: match job.when {
-                    fleet_model::When::Delayed(delay) => Some(delay),
-                    _ => None,
-                },
+                delay,
                 reader: Reader::default(),
             })
             .collect();
         State {
-            stages: plan.stages.clone(),
+            stages,
             longest_name: jobs
                 .iter()
                 .map(|job| plain_width(&job.shown))
@@ -106,7 +140,9 @@ impl State {
                 .unwrap_or(0),
             jobs,
             status: JobState::Created,
-            started: now,
+            started,
+            ended: None,
+            site,
             interrupted: None,
             ids: BTreeMap::new(),
         }
@@ -142,6 +178,25 @@ impl State {
                 None => Vec::new(),
             },
         }
+    }
+
+    /// Takes a job's new state and when its newest try began and ended, where that is
+    /// known; tells what changed.
+    pub(crate) fn apply_job(
+        &mut self,
+        now: Timestamp,
+        event: &JobEvent,
+        times: Times,
+    ) -> Vec<Change> {
+        let Some(&index) = self.ids.get(&event.job) else {
+            return Vec::new();
+        };
+        let changes = self.job(now, index, event);
+        let job = &mut self.jobs[index];
+        if times.started.is_some() {
+            (job.started, job.ended) = (times.started, times.ended);
+        }
+        changes
     }
 
     fn job(&mut self, now: Timestamp, index: usize, event: &JobEvent) -> Vec<Change> {
@@ -182,8 +237,12 @@ impl State {
         self.failed().map(|job| job.name.clone()).collect()
     }
 
-    /// Whether more than one agent runs jobs, so that their names tell something.
-    pub(super) fn has_several_agents(&self) -> bool {
+    /// Whether agents' names tell something: here there is one, which has none that
+    /// people gave it.
+    pub(super) fn shows_agents(&self) -> bool {
+        if self.site != Site::Here {
+            return true;
+        }
         let mut agents = self.jobs.iter().filter_map(|job| job.agent.as_ref());
         agents
             .next()
@@ -193,7 +252,7 @@ impl State {
 
 impl Job {
     /// How long its newest try runs or ran.
-    pub(super) fn elapsed(&self, now: Timestamp) -> Option<std::time::Duration> {
+    pub(super) fn elapsed(&self, now: Timestamp) -> Option<Duration> {
         Some(self.ended.unwrap_or(now).since(self.started?))
     }
 

@@ -5,10 +5,10 @@ use std::rc::Rc;
 
 use bytes::Bytes;
 use fleet_coordinator::{CancelMode, Created, JobEvent};
-use fleet_model::{AgentName, AutoCancel, FailureReason, PipelineId};
+use fleet_model::{AgentName, AutoCancel, FailureReason, PipelineId, Plan};
 
 use super::*;
-use crate::run::select::tests::job;
+use crate::run::planned_job as job;
 
 fn plan(jobs: &[(&str, &str)]) -> Plan {
     let mut stages: Vec<String> = Vec::new();
@@ -349,7 +349,13 @@ impl Output {
 fn show(wish: Wish, size: Option<Size>, color: bool, events: &[Event]) -> String {
     let plan = plan(&[("build", "compile"), ("test", "lint")]);
     let output = Output::default();
-    let mut view = View::new(&plan, wish, Terminal::fixed(size, color), output.clone());
+    let mut view = View::new(
+        State::new(&plan, Timestamp(0)),
+        Timestamp(0),
+        wish,
+        Terminal::fixed(size, color),
+        output.clone(),
+    );
     view.told(Told::Created(Created {
         pipeline: PipelineId(7),
         jobs: vec![JobId(1), JobId(2)],
@@ -527,7 +533,13 @@ fn names_steer_no_terminal_but_stay_what_they_are_for_programs() {
 fn logs_end_with_the_second_interrupt() {
     let plan = plan(&[("test", "a")]);
     let output = Output::default();
-    let mut view = View::new(&plan, TEXT, Terminal::fixed(None, false), output.clone());
+    let mut view = View::new(
+        State::new(&plan, Timestamp(0)),
+        Timestamp(0),
+        TEXT,
+        Terminal::fixed(None, false),
+        output.clone(),
+    );
     view.told(Told::Created(Created {
         pipeline: PipelineId(7),
         jobs: vec![JobId(1)],

@@ -1,5 +1,5 @@
-//! What people see of a run: a live tree on a terminal, a line for each change
-//! elsewhere, JSON for programs.
+//! What people see of a pipeline that runs: a live tree on a terminal, a line for
+//! each change elsewhere, JSON for programs.
 //!
 //! [`State`] takes the events, `render` draws it, `screen` knows what stands on
 //! the terminal; only [`View`] writes and reads the clock.
@@ -16,15 +16,15 @@ mod tests;
 use std::io::Write;
 use std::time::{Duration, Instant};
 
-use fleet_coordinator::{CancelMode, Event};
-use fleet_model::{JobId, JobState, Plan, Timestamp};
+use fleet_coordinator::{CancelMode, Created, Event, JobEvent};
+use fleet_model::{JobId, JobState, Timestamp};
 
-pub(crate) use self::ansi::clean;
-use self::render::Canvas;
-pub(crate) use self::render::duration;
-use self::screen::Screen;
-use self::state::{Change, State};
-use super::engine::Told;
+pub(crate) use self::ansi::{clean, plain_width, strip, truncate};
+pub(crate) use self::log::{Line, Reader};
+pub(crate) use self::render::{Canvas, duration, tree};
+pub(crate) use self::screen::Screen;
+use self::state::Change;
+pub(crate) use self::state::{Site, State, Times};
 use crate::terminal::{Size, Terminal};
 
 /// Between two pictures.
@@ -61,7 +61,24 @@ pub(crate) enum Logs {
     All,
 }
 
-/// Shows one run.
+/// What a view is told.
+#[derive(Debug)]
+pub(crate) enum Told {
+    /// The pipeline was created: its jobs have ids.
+    Created(Created),
+    /// Something became true.
+    Event(Event),
+    /// A job has a new state, and had it before it was told.
+    Job(JobEvent, Times),
+    /// Somebody interrupted; jobs are told to stop.
+    Interrupted(CancelMode),
+    /// Something to know that is not about the pipeline; for people.
+    Note(String),
+    /// Time passed.
+    Tick,
+}
+
+/// Shows one pipeline.
 ///
 /// A reader that goes away (`fleetctl run | head`) stops the view, not the run.
 pub(crate) struct View<W> {
@@ -70,6 +87,8 @@ pub(crate) struct View<W> {
     wish: Wish,
     state: State,
     ids: Vec<JobId>,
+    /// What time it was when the clock started.
+    begun: Timestamp,
     clock: Instant,
     screen: Screen,
     /// Log lines that the next picture prints.
@@ -80,14 +99,21 @@ pub(crate) struct View<W> {
 }
 
 impl<W: Write> View<W> {
-    /// A view of a run that is about to start.
-    pub(crate) fn new(plan: &Plan, wish: Wish, terminal: Terminal, out: W) -> View<W> {
+    /// A view of a pipeline of which `state` is known `now`.
+    pub(crate) fn new(
+        state: State,
+        now: Timestamp,
+        wish: Wish,
+        terminal: Terminal,
+        out: W,
+    ) -> View<W> {
         View {
             out,
             terminal,
             wish,
-            state: State::new(plan, Timestamp(0)),
+            state,
             ids: Vec::new(),
+            begun: now,
             clock: Instant::now(),
             screen: Screen::default(),
             waiting: Vec::new(),
@@ -119,6 +145,18 @@ impl<W: Write> View<W> {
                 if self.wish.form == Form::Text
                     && self.state.interrupted == Some(CancelMode::Forced) => {}
             Told::Event(event) => self.event(now, &event),
+            Told::Job(event, times) => {
+                let changes = self.state.apply_job(now, &event, times);
+                self.changes(now, changes);
+            }
+            Told::Note(note) => {
+                if self.live().is_some() {
+                    self.waiting.push(note);
+                    self.is_stale = true;
+                } else {
+                    eprintln!("{note}");
+                }
+            }
             Told::Interrupted(mode) => {
                 self.state.interrupted = Some(mode);
                 self.is_stale = true;
@@ -135,7 +173,7 @@ impl<W: Write> View<W> {
         }
     }
 
-    /// Shows how the run ended and gives back the names of the jobs that failed.
+    /// Shows how it ended and gives back the names of the jobs that failed.
     pub(crate) fn end(mut self) -> Vec<String> {
         let now = self.now();
         if self.wish.form == Form::Json {
@@ -159,8 +197,24 @@ impl<W: Write> View<W> {
         self.state.failed_names()
     }
 
+    /// Takes an event and shows nothing of it: what was before, for the end.
+    pub(crate) fn recall(&mut self, event: &Event) {
+        let now = self.now();
+        self.state.apply(now, event);
+    }
+
+    /// Takes when the pipeline ended, where that is not now.
+    pub(crate) fn ended_at(&mut self, at: Timestamp) {
+        self.state.ended = Some(at);
+    }
+
     fn event(&mut self, now: Timestamp, event: &Event) {
-        for change in self.state.apply(now, event) {
+        let changes = self.state.apply(now, event);
+        self.changes(now, changes);
+    }
+
+    fn changes(&mut self, now: Timestamp, changes: Vec<Change>) {
+        for change in changes {
             self.is_stale = true;
             match (self.wish.form, self.live()) {
                 (Form::Json, _) => {
@@ -274,6 +328,6 @@ impl<W: Write> View<W> {
     }
 
     fn now(&self) -> Timestamp {
-        Timestamp(u64::try_from(self.clock.elapsed().as_millis()).unwrap_or(u64::MAX))
+        self.begun + self.clock.elapsed()
     }
 }

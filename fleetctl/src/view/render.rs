@@ -6,7 +6,7 @@ use fleet_coordinator::CancelMode;
 use fleet_model::{JobState, Timestamp};
 
 use super::ansi::{clean, plain_width, strip, truncate, width, wrap};
-use super::state::{Job, State};
+use super::state::{Job, Site, State};
 
 /// A job's name takes at most this share of a line before its log.
 const NAME_SHARE: usize = 3;
@@ -14,15 +14,16 @@ const MAX_NAME: usize = 32;
 
 /// How to draw.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Canvas {
+pub(crate) struct Canvas {
     /// Columns of the terminal; none: lines may be of any length.
-    pub(super) columns: Option<usize>,
+    pub(crate) columns: Option<usize>,
     /// With colours.
-    pub(super) color: bool,
+    pub(crate) color: bool,
 }
 
 impl Canvas {
-    fn paint(self, code: &str, text: &str) -> String {
+    /// Text in a colour, by its SGR code.
+    pub(crate) fn paint(self, code: &str, text: &str) -> String {
         if self.color && !code.is_empty() && !text.is_empty() {
             format!("\u{1b}[{code}m{text}\u{1b}[0m")
         } else {
@@ -36,7 +37,7 @@ impl Canvas {
 }
 
 /// The tree of stages and jobs and a line of totals, in at most `rows` lines.
-pub(super) fn tree(state: &State, canvas: Canvas, rows: usize, now: Timestamp) -> Vec<String> {
+pub(crate) fn tree(state: &State, canvas: Canvas, rows: usize, now: Timestamp) -> Vec<String> {
     let mut lines = Vec::new();
     for detail in [Detail::All, Detail::Unfinished, Detail::Active] {
         lines = stages(state, canvas, detail, now);
@@ -128,7 +129,7 @@ fn job_line(state: &State, job: &Job, canvas: Canvas, now: Timestamp) -> String 
     let look = look(job);
     let time = job.elapsed(now).map(duration).unwrap_or_default();
     let mut remark = job.remark().unwrap_or_default();
-    if let Some(agent) = job.agent.as_ref().filter(|_| state.has_several_agents()) {
+    if let Some(agent) = job.agent.as_ref().filter(|_| state.shows_agents()) {
         let gap = if remark.is_empty() { "" } else { "  " };
         remark = format!("{agent}{gap}{remark}");
     }
@@ -237,7 +238,8 @@ fn totals(state: &State, canvas: Canvas, now: Timestamp) -> String {
             text.push_str(&format!(", {number} {word}"));
         }
     }
-    text.push_str(&format!(", {}", duration(now.since(state.started))));
+    let time = state.ended.unwrap_or(now).since(state.started);
+    text.push_str(&format!(", {}", duration(time)));
     canvas.paint("2", &truncate(&text, canvas.limit()))
 }
 
@@ -285,7 +287,7 @@ pub(super) fn state_line(state: &State, index: usize, canvas: Canvas, now: Times
         .elapsed(now)
         .filter(|_| job.ended.is_some())
         .map(duration);
-    let agent = job.agent.as_ref().filter(|_| state.has_several_agents());
+    let agent = job.agent.as_ref().filter(|_| state.shows_agents());
     let agent = agent.map(|agent| format!("on {agent}"));
     for text in [ended, agent, job.remark()].into_iter().flatten() {
         line.push_str("  ");
@@ -359,7 +361,7 @@ pub(super) fn ending(state: &State, canvas: Canvas, now: Timestamp) -> Vec<Strin
 
 /// One line: how it ended, how long it took, what to type next.
 pub(super) fn verdict(state: &State, canvas: Canvas, now: Timestamp) -> String {
-    let time = duration(now.since(state.started));
+    let time = duration(state.ended.unwrap_or(now).since(state.started));
     let names = |jobs: Vec<&Job>| {
         let names: Vec<&str> = jobs.iter().map(|job| job.shown.as_str()).collect();
         names.join(", ")
@@ -387,10 +389,14 @@ pub(super) fn verdict(state: &State, canvas: Canvas, now: Timestamp) -> String {
                 .filter(|job| job.state == JobState::Success)
                 .count();
             let base = format!("canceled after {time}");
+            let again = match state.site {
+                Site::Here => "fleetctl run".to_owned(),
+                Site::Fleet(id) => format!("fleetctl pipeline retry {id}"),
+            };
             (
                 "33",
                 vec![
-                    format!("{base}: {done} of {total} passed. Next: fleetctl run"),
+                    format!("{base}: {done} of {total} passed. Next: {again}"),
                     base,
                 ],
             )
@@ -403,7 +409,10 @@ pub(super) fn verdict(state: &State, canvas: Canvas, now: Timestamp) -> String {
                 failed.len(),
                 names(failed)
             );
-            let next = "Next: fleetctl run --failed";
+            let next = match state.site {
+                Site::Here => "Next: fleetctl run --failed".to_owned(),
+                Site::Fleet(id) => format!("Next: fleetctl pipeline retry {id}"),
+            };
             (
                 "31",
                 vec![format!("{named}. {next}"), format!("{base}. {next}"), base],

@@ -66,6 +66,6 @@ pub(super) fn end(state: &State, now: Timestamp) -> Value {
         "state": state.status,
         "interrupted": state.interrupted.is_some(),
         "failed": state.failed_names(),
-        "seconds": now.since(state.started).as_secs_f64(),
+        "seconds": state.ended.unwrap_or(now).since(state.started).as_secs_f64(),
     })
 }

@@ -1,0 +1,210 @@
+//! Commands that need no server.
+
+use std::num::NonZeroU32;
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+use fleet_model::Variable;
+
+use crate::variables;
+
+/// Where the project is.
+#[derive(Args, Clone, Debug, Default)]
+pub(crate) struct Place {
+    /// The project's folder [default: the nearest with the pipeline file, or the repository's top]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) dir: Option<PathBuf>,
+    /// The pipeline file [default: .gitlab-ci.yml]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) file: Option<PathBuf>,
+}
+
+/// What the pipeline is for.
+#[derive(Args, Clone, Debug, Default)]
+pub(crate) struct Event {
+    /// What starts the pipeline, as far as rules can tell
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) event: EventKind,
+    /// The branch or tag [default: the branch that is checked out]
+    #[arg(long = "ref", value_name = "REF")]
+    pub(crate) reference: Option<String>,
+    /// A variable of this pipeline; may be given more than once
+    #[arg(long = "variable", value_name = "NAME=VALUE", value_parser = variables::from_flag)]
+    pub(crate) variables: Vec<Variable>,
+    /// The project's variables [default: .fleet/variables.toml]
+    #[arg(long, value_name = "FILE", env = "FLEET_VARIABLES_FILE")]
+    pub(crate) variables_file: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum EventKind {
+    /// A push to a branch
+    #[default]
+    Push,
+    /// A push of a tag
+    Tag,
+    /// A person on a web page
+    Web,
+    /// A timer
+    Schedule,
+    /// A call of the API
+    Api,
+    /// A merge request of the branch into the default branch
+    Mr,
+}
+
+/// Runs the pipeline of the working tree as it is on disk.
+///
+/// Uncommitted and untracked files are in it, ignored ones are not. Jobs with an environment and
+/// manual jobs are left out unless named. A named job brings what it needs: its `needs`, or the
+/// earlier jobs whose artifacts it gets.
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:
+  fleetctl run                      everything that does not deploy
+  fleetctl run test                 one job and what it needs
+  fleetctl run --no-needs test      that job alone
+  fleetctl run --failed             what failed last time
+  fleetctl run --variable LOG=debug --event schedule")]
+pub(crate) struct Run {
+    /// Jobs to run, with what they need [default: all]
+    #[arg(value_name = "JOB")]
+    pub(crate) jobs: Vec<String>,
+    /// Run the named jobs alone
+    #[arg(long)]
+    pub(crate) no_needs: bool,
+    /// Also run jobs with an environment and manual jobs
+    #[arg(long)]
+    pub(crate) deploy: bool,
+    /// Run the jobs of one stage, with what they need
+    #[arg(long, value_name = "STAGE", conflicts_with = "jobs")]
+    pub(crate) stage: Option<String>,
+    /// Run what failed last time, with what it needs
+    #[arg(long, conflicts_with_all = ["jobs", "stage"])]
+    pub(crate) failed: bool,
+    /// List the jobs and run none
+    #[arg(long)]
+    pub(crate) list: bool,
+    /// Jobs that run at once [default: the number of CPUs]
+    #[arg(long = "jobs", id = "slots", value_name = "N", env = "FLEET_JOBS")]
+    pub(crate) slots: Option<NonZeroU32>,
+    /// What runs the scripts
+    #[arg(long, value_enum, default_value_t, env = "FLEET_EXECUTOR")]
+    pub(crate) executor: Executor,
+    #[command(flatten)]
+    pub(crate) event: Event,
+    #[command(flatten)]
+    pub(crate) place: Place,
+    /// How to print
+    #[arg(short, long, value_enum, default_value_t)]
+    pub(crate) output: TextOrJson,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Executor {
+    /// What this machine has: for now, its shell
+    #[default]
+    Auto,
+    /// This machine's shell
+    Shell,
+    /// Containers (not yet)
+    Docker,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum TextOrJson {
+    /// For people
+    #[default]
+    Text,
+    /// For programs, one document a line
+    Json,
+}
+
+/// Checks pipeline files: errors and warnings with their places.
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:
+  fleetctl lint
+  fleetctl lint --strict ci/*.yml
+  fleetctl lint -o sarif > findings.sarif")]
+pub(crate) struct Lint {
+    /// The files [default: the project's .gitlab-ci.yml]
+    #[arg(value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+    /// Warnings count as errors
+    #[arg(long)]
+    pub(crate) strict: bool,
+    /// The project's folder [default: the nearest with the pipeline file, or the repository's top]
+    #[arg(long, value_name = "DIR", conflicts_with = "files")]
+    pub(crate) dir: Option<PathBuf>,
+    /// How to print
+    #[arg(short, long, value_enum, default_value_t)]
+    pub(crate) output: LintOutput,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LintOutput {
+    /// For people
+    #[default]
+    Text,
+    /// A list of findings
+    Json,
+    /// SARIF 2.1.0, for editors and code review tools
+    Sarif,
+}
+
+/// Shows which jobs an event starts, and what they wait for.
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:
+  fleetctl graph
+  fleetctl graph -o dot | dot -Tsvg > pipeline.svg
+  fleetctl graph --event tag --ref v1.0")]
+pub(crate) struct Graph {
+    #[command(flatten)]
+    pub(crate) event: Event,
+    #[command(flatten)]
+    pub(crate) place: Place,
+    /// How to print
+    #[arg(short, long, value_enum, default_value_t)]
+    pub(crate) output: GraphOutput,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum GraphOutput {
+    /// For people
+    #[default]
+    Text,
+    /// For Graphviz
+    Dot,
+    /// For Markdown pages
+    Mermaid,
+}
+
+/// Shows the configuration with includes, extends, references and defaults resolved.
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:
+  fleetctl compile
+  fleetctl compile --job deploy --why
+  fleetctl compile --job deploy --why --ref main")]
+pub(crate) struct Compile {
+    /// Show this job alone
+    #[arg(long, value_name = "JOB")]
+    pub(crate) job: Option<String>,
+    /// Say why the job is in the pipeline, or is not
+    #[arg(long, requires = "job")]
+    pub(crate) why: bool,
+    #[command(flatten)]
+    pub(crate) event: Event,
+    #[command(flatten)]
+    pub(crate) place: Place,
+    /// How to print
+    #[arg(short, long, value_enum, default_value_t)]
+    pub(crate) output: CompileOutput,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum CompileOutput {
+    /// As people write it
+    #[default]
+    Yaml,
+    /// For programs
+    Json,
+}
