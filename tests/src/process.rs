@@ -49,16 +49,43 @@ impl Process {
         Ok(found)
     }
 
+    /// All processes whose network namespace is this one.
+    ///
+    /// # Errors
+    /// If there is no `/proc`.
+    pub fn all_in_network(inode: u64) -> Result<Vec<Process>> {
+        let wanted = format!("net:[{inode}]");
+        let mut found = Vec::new();
+        for entry in fs::read_dir("/proc").context("list /proc")? {
+            let path = entry.context("list /proc")?.path();
+            let is_there = fs::read_link(path.join("ns/net"))
+                .is_ok_and(|network| network.as_os_str() == wanted.as_str());
+            let pid = path.file_name().and_then(|name| name.to_str());
+            if is_there && let Some(pid) = pid.and_then(|name| name.parse().ok()) {
+                found.extend(Process::find(pid));
+            }
+        }
+        Ok(found)
+    }
+
+    /// The memory the process has now, in bytes; none once it ended.
+    #[must_use]
+    pub fn memory(pid: i32) -> Option<u64> {
+        status_bytes(pid, "VmRSS:")
+    }
+
     /// The most memory the process has used so far, in bytes; none once it ended.
     #[must_use]
     pub fn peak_memory(pid: i32) -> Option<u64> {
-        let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-        let line = status
-            .lines()
-            .find_map(|line| line.strip_prefix("VmHWM:"))?;
-        let kibibytes: u64 = line.trim().strip_suffix(" kB")?.parse().ok()?;
-        Some(kibibytes * 1024)
+        status_bytes(pid, "VmHWM:")
     }
+}
+
+fn status_bytes(pid: i32, field: &str) -> Option<u64> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix(field))?;
+    let kibibytes: u64 = line.trim().strip_suffix(" kB")?.parse().ok()?;
+    Some(kibibytes * 1024)
 }
 
 fn is_about(pid: i32, folder: &Path) -> bool {

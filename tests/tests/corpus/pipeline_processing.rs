@@ -240,6 +240,7 @@ impl Fleet {
             tags: tag.into_iter().collect(),
             run_untagged: false,
             protected_only: false,
+            draining: false,
             held: Vec::new(),
         })?;
         let fence = effects.iter().find_map(|effect| match effect {
@@ -248,11 +249,10 @@ impl Fleet {
             } if *leased == job => Some(*fence),
             _ => None,
         });
-        self.running.insert(
-            job,
-            fence.with_context(|| format!("job {job} did not start"))?,
-        );
-        Ok(())
+        let fence = fence.with_context(|| format!("job {job} did not start"))?;
+        self.running.insert(job, fence);
+        let agent = agent_of(job);
+        self.step(Input::Started { agent, fence }).map(|_| ())
     }
 
     /// Lets a job end, which may not have started yet. Its agent goes.
