@@ -18,7 +18,8 @@ const YAML: &str = "use:
     - env | sort
     - set -x
     - echo $MASKED $CI_JOB_TOKEN
-    - printf %s \"$CI_JOB_TOKEN\" > $MARKS/job-token
+    - printf %s \"$CI_JOB_TOKEN\" > $MARKS/job-token.new
+    - mv $MARKS/job-token.new $MARKS/job-token
     - until [ -e $MARKS/enough ]; do sleep 0.05; done
 ";
 
