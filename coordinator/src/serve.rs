@@ -272,12 +272,6 @@ impl Running {
             .merge(described().prepare().into_axum_router().reset_fallback())
             .fallback_service(self.sources.router());
         tasks.spawn(people::serve(entrance, router, stop.clone(), tasks.clone()));
-        tasks.spawn(health::serve(
-            listeners.health,
-            self.core.clone(),
-            self.journal.clone(),
-            stop.clone(),
-        ));
         let socket = settings.admin_socket();
         let listener = admin::listen(&socket).map_err(start(&format!(
             "open the socket {} for commands",
@@ -288,6 +282,13 @@ impl Running {
             journal: self.journal.clone(),
         });
         tasks.spawn(admin::serve(listener, handler, stop.clone()));
+        // Last: who is told that this is ready may use all of it.
+        tasks.spawn(health::serve(
+            listeners.health,
+            self.core.clone(),
+            self.journal.clone(),
+            stop.clone(),
+        ));
         tasks.spawn(until(stop.clone(), sweep(self.core.clone())));
         let (identity, own) = (self.identity.clone(), Arc::clone(&self.certificate));
         let names = settings.names();
