@@ -9,7 +9,8 @@ use fleet_tests::{Project, repository};
 /// All pages for people.
 fn pages() -> Result<Vec<PathBuf>> {
     let mut pages = Vec::new();
-    for folder in [repository().to_owned(), repository().join("docs")] {
+    let folders = ["", "docs", "deploy"].map(|folder| repository().join(folder));
+    for folder in folders {
         for entry in fs::read_dir(&folder).with_context(|| folder.display().to_string())? {
             let path = entry?.path();
             if path.extension() == Some("md".as_ref()) {
