@@ -61,6 +61,11 @@ pub(super) fn secrets(spec: &JobSpec) -> impl Iterator<Item = &str> {
     masked
         .map(|variable| variable.value.as_str())
         .chain([spec.token.0.as_str()])
+        .chain(
+            spec.registries
+                .iter()
+                .map(|login| login.password.0.as_str()),
+        )
         .chain(password(&spec.source))
 }
 

@@ -135,6 +135,7 @@ impl Core {
             agent_tags: &tags,
             authority: server.as_ref().map(|server| server.authority.as_str()),
             settings,
+            registries: Vec::new(),
         };
         let spec = job_spec(&self.pipelines[&id], index, facts);
         let spec = spec.map_err(|error| error.to_string())?;

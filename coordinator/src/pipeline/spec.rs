@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use fleet_language::variables::{self, predefined};
-use fleet_model::{Dependency, JobSpec, PlannedJob, Source, Step, Token, Variable};
+use fleet_model::{Dependency, JobSpec, PlannedJob, RegistryLogin, Source, Step, Token, Variable};
 
 use super::Pipeline;
 
@@ -27,6 +27,8 @@ pub(crate) struct Facts<'a> {
     pub(crate) authority: Option<&'a str>,
     /// Variables of project and pipeline, lowest precedence first.
     pub(crate) settings: Vec<Variable>,
+    /// What its project logs in to registries with.
+    pub(crate) registries: Vec<RegistryLogin>,
 }
 
 /// Makes the spec of an attempt of the job at `index` of the plan.
@@ -83,6 +85,7 @@ pub(crate) fn job_spec(
         caches: job.caches.clone(),
         dependencies: dependencies(pipeline, job),
         hooks: job.hooks.clone(),
+        registries: facts.registries,
     })
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use fleet_model::{
     Artifact, ArtifactFormat, ArtifactWhen, Cache, Dependency, Hook, Image, JobId, JobSpec,
-    PipelineId, ProjectId, PullPolicy, Service, Source, Step, Token, Variable,
+    PipelineId, ProjectId, PullPolicy, RegistryLogin, Service, Source, Step, Token, Variable,
 };
 
 use super::{Error, required};
@@ -31,6 +31,7 @@ impl From<&JobSpec> for v1::JobSpec {
             caches: all(&job.caches),
             dependencies: all(&job.dependencies),
             hooks: all(&job.hooks),
+            registries: all(&job.registries),
         }
     }
 }
@@ -58,6 +59,7 @@ impl TryFrom<v1::JobSpec> for JobSpec {
             caches: try_all(job.caches)?,
             dependencies: all_owned(job.dependencies),
             hooks: all_owned(job.hooks),
+            registries: all_owned(job.registries),
         })
     }
 }
@@ -81,6 +83,26 @@ fn text(value: Option<&String>) -> String {
 
 fn given(value: String) -> Option<String> {
     Some(value).filter(|value| !value.is_empty())
+}
+
+impl From<&RegistryLogin> for v1::RegistryLogin {
+    fn from(login: &RegistryLogin) -> v1::RegistryLogin {
+        v1::RegistryLogin {
+            registry: login.registry.clone(),
+            username: login.username.clone(),
+            password: login.password.0.clone(),
+        }
+    }
+}
+
+impl From<v1::RegistryLogin> for RegistryLogin {
+    fn from(login: v1::RegistryLogin) -> RegistryLogin {
+        RegistryLogin {
+            registry: login.registry,
+            username: login.username,
+            password: Token(login.password),
+        }
+    }
 }
 
 impl From<&Source> for v1::Source {

@@ -48,6 +48,21 @@ pub struct JobSpec {
     pub dependencies: Vec<Dependency>,
     /// Scripts around the source.
     pub hooks: Vec<Hook>,
+    /// What the job's project may log in to registries with, in order of
+    /// precedence: the first of a registry counts.
+    pub registries: Vec<RegistryLogin>,
+}
+
+/// A user and password for a registry.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RegistryLogin {
+    /// `host[:port][/path]`, as the keys of Docker's `auths` are.
+    pub registry: String,
+    /// Its user; `<token>` where the password is an identity token, as Docker's
+    /// own client has it.
+    pub username: String,
+    /// Its password.
+    pub password: Token,
 }
 
 /// A job's credential. Its `Debug` form does not show it.

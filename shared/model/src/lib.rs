@@ -14,7 +14,7 @@ mod variable;
 pub use id::{AgentName, Fence, JobId, PipelineId, ProjectId};
 pub use job::{
     Artifact, ArtifactFormat, ArtifactWhen, Cache, Dependency, Hook, Image, JobSpec, PullPolicy,
-    Service, Source, Step, Token,
+    RegistryLogin, Service, Source, Step, Token,
 };
 pub use plan::{
     AllowFailure, AutoCancel, Environment, EnvironmentAction, OnJobFailure, Plan, PlannedJob,

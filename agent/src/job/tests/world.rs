@@ -117,6 +117,7 @@ impl World {
             caches: Vec::new(),
             dependencies: Vec::new(),
             hooks: Vec::new(),
+            registries: Vec::new(),
         }
     }
 

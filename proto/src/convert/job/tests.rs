@@ -77,6 +77,11 @@ fn full() -> JobSpec {
             name: "pre_get_sources_script".into(),
             script: vec!["date".into()],
         }],
+        registries: vec![RegistryLogin {
+            registry: "registry.example:5000/group".into(),
+            username: "ann".into(),
+            password: Token("pass word".into()),
+        }],
     }
 }
 
