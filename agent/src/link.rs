@@ -20,7 +20,7 @@ use tracing::{error, info, warn};
 
 use crate::Settings;
 use crate::clock::Boottime;
-use crate::supervisor::ORPHAN_DEADLINE;
+use crate::supervisor::{ORPHAN_DEADLINE, Starter};
 use backoff::Backoff;
 use held::{Held, Way};
 
@@ -102,7 +102,7 @@ pub(crate) async fn run_supervised(
 ) -> Result<(), Error> {
     make_state_folder(&settings)?;
     let path = settings.state_dir.join("leases");
-    let mut held = Held::new(Arc::new(settings), Way::Supervised(server));
+    let mut held = Held::new(Arc::new(settings), Way::Supervised(Starter::new(&server)));
     held.adopt()
         .map_err(|source| Error::StateFolder { path, source })?;
     let orders = Orders {

@@ -20,6 +20,8 @@ use crate::supervisor;
 use failure::Failure;
 use settings::{LogFormat, Run};
 
+/// Runs one job; the agent starts this. It is no command for people.
+pub(crate) const SUPERVISE: &str = "supervise";
 /// The settings that `join` writes into the agent's state folder.
 const SETTINGS: &str = "agent.toml";
 
@@ -29,6 +31,13 @@ const SETTINGS: &str = "agent.toml";
 /// file.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let arguments: Vec<OsString> = arguments.into_iter().collect();
+    // One a job: what it does not read of this program needs no memory.
+    if arguments.iter().skip(1).eq([SUPERVISE]) {
+        return match supervise() {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(failure) => failure.report(),
+        };
+    }
     let done = Cli::try_parse_from(&arguments)
         .map_err(Failure::from)
         .and_then(|cli| dispatch(cli.command, &arguments));
@@ -63,12 +72,6 @@ enum Subcommands {
     Doctor(Box<Configured>),
     /// Let the agent of this host take no more jobs and end after its last one
     Drain(drain::Drain),
-    /// Run one job; the agent starts this
-    #[command(hide = true)]
-    Supervise {
-        #[arg(long)]
-        lease_dir: PathBuf,
-    },
     /// Show the version
     Version,
 }
@@ -111,20 +114,27 @@ fn dispatch(command: Subcommands, arguments: &[OsString]) -> Result<(), Failure>
             runtime()?.block_on(doctor::doctor(settings))
         }
         Subcommands::Drain(wish) => drain::drain(&wish),
-        Subcommands::Supervise { lease_dir } => {
-            start_log("info", LogFormat::Text)?;
-            // The job has the one thread, what is said to agents the other.
-            let runtime = tokio::runtime::Builder::new_multi_thread()
-                .worker_threads(1)
-                .enable_all()
-                .build();
-            let runtime = runtime.map_err(Failure::failed)?;
-            runtime
-                .block_on(supervisor::run(lease_dir))
-                .map_err(Failure::failed)
-        }
         Subcommands::Version => print(concat!("fleet-agent ", env!("CARGO_PKG_VERSION"), "\n")),
     }
+}
+
+fn supervise() -> Result<(), Failure> {
+    let log = tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::INFO)
+        .with_ansi(stderr().is_terminal())
+        .with_writer(stderr)
+        // Who reads it may be gone (a supervisor outlives its agent's terminal), and
+        // to complain of that on stderr as well would be a panic.
+        .log_internal_errors(false);
+    log.try_init().map_err(Failure::failed)?;
+    fleet_tls::install_provider();
+    // The job has the one thread, what is said to agents the other.
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build();
+    let runtime = runtime.map_err(Failure::failed)?;
+    runtime.block_on(supervisor::run()).map_err(Failure::failed)
 }
 
 /// The settings of `run`: what `join` wrote, over it the file, over it environment
@@ -155,10 +165,7 @@ fn start_log(filter: &str, format: LogFormat) -> Result<(), Failure> {
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(stderr().is_terminal())
-        .with_writer(stderr)
-        // Who reads it may be gone (a supervisor outlives its agent's terminal), and
-        // to complain of that on stderr as well would be a panic.
-        .log_internal_errors(false);
+        .with_writer(stderr);
     let started = match format {
         LogFormat::Text => log.try_init(),
         LogFormat::Json => log.json().try_init(),

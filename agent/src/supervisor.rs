@@ -10,11 +10,13 @@ mod frame;
 mod left;
 mod run;
 mod serve;
+mod start;
 
 pub(crate) use folder::Folder;
-pub(crate) use follow::{Follow, follow, start};
+pub(crate) use follow::{Follow, follow};
 pub(crate) use left::Left;
 pub(crate) use run::{broken, run};
+pub(crate) use start::Starter;
 
 use std::time::Duration;
 

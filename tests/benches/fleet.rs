@@ -40,7 +40,7 @@ fn memory(fleet: &mut Fleet, person: &Person) -> Result<()> {
     let yaml = "job: {script: 'until [ -e $MARKS/enough ]; do sleep 0.1; done'}\n";
     let pipeline = push(person, yaml)?;
     person.wait_job(&pipeline, "job", &["running"])?;
-    let is_supervisor = |process: &Process| process.command_line.contains(" supervise");
+    let is_supervisor = |process: &Process| process.name.starts_with("fleet-job-");
     let supervisor = fleet.hosts[0].processes()?;
     let supervisor = supervisor.iter().find(|one| is_supervisor(one));
     let supervisor = supervisor.context("a supervisor of the job")?.pid;

@@ -10,6 +10,8 @@ use anyhow::{Context, Result};
 pub struct Process {
     /// Its number.
     pub pid: i32,
+    /// Its short name, which it may have chosen.
+    pub name: String,
     /// Its arguments, joined by spaces.
     pub command_line: String,
 }
@@ -21,13 +23,19 @@ impl Process {
         let folder = Path::new("/proc").join(pid.to_string());
         let stat = fs::read_to_string(folder.join("stat")).ok()?;
         // `pid (name) state ...`, and a name may hold anything.
-        let state = stat.rsplit_once(") ")?.1.chars().next()?;
+        let (start, end) = stat.rsplit_once(") ")?;
+        let state = end.chars().next()?;
+        let name = start.split_once('(')?.1.to_owned();
         let arguments = fs::read(folder.join("cmdline")).ok()?;
         let command_line = String::from_utf8_lossy(&arguments)
             .replace('\0', " ")
             .trim()
             .to_owned();
-        (state != 'Z' && state != 'X').then_some(Process { pid, command_line })
+        (state != 'Z' && state != 'X').then_some(Process {
+            pid,
+            name,
+            command_line,
+        })
     }
 
     /// All processes but this one that name `folder` in their arguments or

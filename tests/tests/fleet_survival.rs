@@ -199,9 +199,7 @@ fn loss_of_a_supervisor_ends_its_job_and_is_told_at_once() -> Result<()> {
         let (ann, pipeline) = start_counting(fleet)?;
         let agent = fleet.hosts[0].pid()?;
         let all = fleet.hosts[0].processes()?;
-        let supervisor = all
-            .iter()
-            .find(|one| one.command_line.contains(" supervise "));
+        let supervisor = all.iter().find(|one| one.name.starts_with("fleet-job-"));
         let supervisor = supervisor.context("a supervisor")?.pid;
         let supervisor = Pid::from_raw(supervisor).context("a process has a number")?;
         rustix::process::kill_process(supervisor, Signal::KILL)?;

@@ -22,14 +22,14 @@ use crate::clock::boot_id;
 use crate::executor::Mark;
 use crate::job::{self, Control, Finished, Job};
 use crate::spool::{self, Extent, LOG, Reader, Writer};
-use crate::supervisor::{self, Folder, Follow, Left};
+use crate::supervisor::{self, Folder, Follow, Left, Starter};
 
 /// Where jobs run.
 pub(super) enum Way {
     /// In this process, which then must outlive them.
     Inside(Channel),
-    /// Each in a process of its own; artifacts go to and come from this server.
-    Supervised(String),
+    /// Each in a process of its own.
+    Supervised(Starter),
 }
 
 /// All leases, by fence. They outlive the stream they came over.
@@ -262,16 +262,16 @@ impl Held {
                 });
                 held
             }
-            Way::Supervised(server) => {
+            Way::Supervised(starter) => {
                 let extent = watch::Sender::new(Extent::default());
                 let spool = Reader::new(file, extent.subscribe());
                 let (held, ends) = Lease::new(spool, spec.project, slot, project_slot);
-                let (settings, server) = (Arc::clone(&self.settings), server.clone());
+                let (settings, starter) = (Arc::clone(&self.settings), starter.clone());
                 let folder = Folder::new(folder);
                 let place = folder.clone();
                 let starting = async move {
                     let slots = (slot, project_slot);
-                    supervisor::start(&place, lease, slots, &settings, &server).await
+                    starter.start(&place, lease, slots, &settings).await
                 };
                 self.follow(folder, ends, extent, Some(starting));
                 held

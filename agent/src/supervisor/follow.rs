@@ -2,23 +2,21 @@
 
 use std::io;
 use std::os::unix::fs::MetadataExt;
-use std::process::Stdio;
 use std::time::Duration;
 
 use fleet_model::Outcome;
 use fleet_proto::v1;
 use fleet_proto::v1::supervisor_order::Order;
 use fleet_proto::v1::supervisor_report::Report;
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
-use tokio::process::{Child, Command};
+use tokio::process::Child;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::folder::Folder;
 use super::frame::{self, Frames};
-use super::run::{broken, workplace};
-use crate::Settings;
+use super::run::broken;
 use crate::executor::Mark;
 use crate::job::{Control, Finished};
 use crate::spool::{Extent, LOG};
@@ -26,8 +24,6 @@ use crate::spool::{Extent, LOG};
 /// Between two looks at a supervisor that does not listen (yet).
 const FIRST_LOOK: Duration = Duration::from_millis(2);
 const LAST_LOOK: Duration = Duration::from_millis(200);
-/// What systemd says to the agent alone.
-const AGENTS_OWN: [&str; 3] = ["NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC"];
 const KILL_AGAIN: Duration = Duration::from_secs(30);
 
 /// Both ends of what the agent and one supervisor have to do with each other.
@@ -46,51 +42,6 @@ pub(crate) struct Follow {
     pub(crate) finished: watch::Sender<Option<Finished>>,
 }
 
-/// Starts a supervisor for `lease`.
-///
-/// # Errors
-/// It cannot be started.
-pub(crate) async fn start(
-    folder: &Folder,
-    lease: v1::Lease,
-    slots: (u32, u32),
-    settings: &Settings,
-    server: &str,
-) -> io::Result<Child> {
-    let assignment = v1::Assignment {
-        lease: Some(lease),
-        slot: slots.0,
-        project_slot: slots.1,
-        workplace: Some(workplace(settings, server)),
-    };
-    // The program that runs, also where its file was replaced by a newer one.
-    let mut command = Command::new("/proc/self/exe");
-    for own in AGENTS_OWN {
-        command.env_remove(own);
-    }
-    let mut child = command
-        .arg0("fleet-agent")
-        .arg("supervise")
-        .arg("--lease-dir")
-        .arg(folder.path())
-        .current_dir("/")
-        // What systemd says to the agent is not for its jobs.
-        .env_remove("NOTIFY_SOCKET")
-        .env_remove("WATCHDOG_PID")
-        .env_remove("WATCHDOG_USEC")
-        .stdin(Stdio::piped())
-        .stdout(Stdio::null())
-        .process_group(0)
-        .spawn()?;
-    if let Some(mut stdin) = child.stdin.take() {
-        stdin
-            .write_all(&order(Order::Assignment(assignment)))
-            .await?;
-        stdin.shutdown().await?;
-    }
-    Ok(child)
-}
-
 /// Follows the supervisor of a lease: `start`ed by this agent, or found. Returns
 /// when its job is over, the lease is forgotten, and its folder is gone.
 pub(crate) async fn follow(
@@ -100,7 +51,10 @@ pub(crate) async fn follow(
     let mut child = None;
     if let Some(starting) = starting {
         match starting.await {
-            Ok(started) => child = Some(started),
+            Ok(mut started) => {
+                heard(&mut started).await;
+                child = Some(started);
+            }
             Err(error) => {
                 let why = format!("start the job's supervisor: {error}");
                 tracing::error!(folder = %lease.folder.path().display(), "{why}");
@@ -117,6 +71,14 @@ pub(crate) async fn follow(
     {
         let folder = lease.folder.path().display();
         tracing::warn!(%folder, %error, "the folder of a lease cannot be removed");
+    }
+}
+
+/// Returns when a supervisor listens, or will not.
+async fn heard(child: &mut Child) {
+    if let Some(mut stdout) = child.stdout.take() {
+        // Its end says as much as what it says.
+        let _said = stdout.read_u8().await;
     }
 }
 
@@ -262,6 +224,6 @@ fn finished(result: &v1::JobResult) -> Finished {
     }
 }
 
-fn order(order: Order) -> Vec<u8> {
+pub(super) fn order(order: Order) -> Vec<u8> {
     frame::encode(&v1::SupervisorOrder { order: Some(order) })
 }

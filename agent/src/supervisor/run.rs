@@ -1,7 +1,7 @@
 //! The supervisor itself: one job, from its assignment to its result.
 
-use std::ffi::OsString;
-use std::io::{self, Read};
+use std::ffi::{CString, OsString};
+use std::io::{self, Read, Write};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -46,21 +46,26 @@ pub(crate) enum Error {
     },
 }
 
-/// Runs the job that standard input assigns, with `folder` as its lease's, and
-/// returns when the job is over, its result is on disk, and no agent needs to be
-/// told of it any more.
+/// Runs the job that standard input assigns, and returns when the job is over, its
+/// result is on disk, and no agent needs to be told of it any more. Where nothing is
+/// assigned - the agent has ended - there is nothing to do.
 ///
 /// # Errors
 /// [`Error`]; then no job was run, or its result could not be kept.
-pub(crate) async fn run(folder: PathBuf) -> Result<(), Error> {
+pub(crate) async fn run() -> Result<(), Error> {
+    name("fleet-spare");
     // Nothing else is to be done before it is there.
     let mut frames = Vec::new();
     std::io::stdin()
         .lock()
         .read_to_end(&mut frames)
         .map_err(|error| Error::Assignment(error.to_string()))?;
+    if frames.is_empty() {
+        return Ok(());
+    }
     let assignment = assignment(&frames).await?;
-    let folder = Folder::new(folder);
+    drop(frames);
+    let folder = Folder::new(path(&assignment.lease_dir));
     let failed = |source| Error::Folder {
         path: folder.path().to_owned(),
         source,
@@ -71,6 +76,7 @@ pub(crate) async fn run(folder: PathBuf) -> Result<(), Error> {
         .ok_or_else(|| Error::Taken(folder.path().to_owned()))?;
     let mark = Mark::new();
     let lease = assignment.lease.unwrap_or_default();
+    name(&format!("fleet-job-{}", lease.fence));
     let spec = fleet_proto::convert::required(lease.job, "job")
         .and_then(JobSpec::try_from)
         .map_err(|error| Error::Assignment(error.to_string()))?;
@@ -87,6 +93,9 @@ pub(crate) async fn run(folder: PathBuf) -> Result<(), Error> {
     let file = spool::create(folder.path()).map_err(failed)?;
     folder.write_record(&record).map_err(failed)?;
     let listener = folder.listen().map_err(failed)?;
+    // The agent that started this waits for it; it may be gone.
+    let _nobody_hears = std::io::stdout().write_all(b".");
+    let _nobody_hears = std::io::stdout().flush();
 
     let (control, controlled) = watch::channel(Control::Run);
     let (taken, log_taken) = watch::channel(0);
@@ -108,6 +117,13 @@ pub(crate) async fn run(folder: PathBuf) -> Result<(), Error> {
     serve(listener, orders, extent, finished)
         .await
         .map_err(failed)
+}
+
+/// Names this process for those who look at the host's.
+fn name(name: &str) {
+    if let Ok(name) = CString::new(name) {
+        let _not_shown = rustix::thread::set_name(&name);
+    }
 }
 
 async fn assignment(from: &[u8]) -> Result<v1::Assignment, Error> {
@@ -208,8 +224,11 @@ pub(super) fn workplace(settings: &Settings, server: &str) -> v1::Workplace {
     }
 }
 
+fn path(bytes: &[u8]) -> PathBuf {
+    PathBuf::from(OsString::from_vec(bytes.to_vec()))
+}
+
 fn settings(workplace: v1::Workplace) -> Settings {
-    let path = |bytes: &[u8]| PathBuf::from(OsString::from_vec(bytes.to_vec()));
     Settings {
         name: AgentName(workplace.agent),
         slots: 1,

@@ -257,12 +257,14 @@ impl Host {
         Ok(())
     }
 
-    /// All processes on it that are alive.
+    /// All processes on it that are alive, but for a supervisor that has no job.
     ///
     /// # Errors
     /// If the host is gone.
     pub fn processes(&self) -> Result<Vec<Process>> {
-        self.namespace.processes()
+        let mut all = self.namespace.processes()?;
+        all.retain(|one| one.name != "fleet-spare");
+        Ok(all)
     }
 
     /// A variable of programs that are started from now on.
