@@ -3,6 +3,7 @@ mod matrix;
 mod projects;
 mod tokens;
 mod variables;
+mod works;
 
 use std::sync::Mutex;
 
