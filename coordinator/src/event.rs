@@ -11,7 +11,7 @@ pub(crate) mod options;
 
 use std::sync::Arc;
 
-use fleet_language::PipelineSource;
+use fleet_language::{PipelineSource, RefKind};
 use fleet_model::{AutoCancel, FailureReason, PipelineId, Plan, Retry, Variable};
 use tokio::sync::Semaphore;
 
@@ -224,21 +224,23 @@ impl Events {
     /// The request, without its plan.
     fn request(&self, event: &Event, context: &fleet_language::Context) -> Request {
         let title = context.commit.message.lines().next().unwrap_or_default();
+        let about = About {
+            source: context.source.as_str().to_owned(),
+            reference: context.reference.name.clone(),
+            tag: context.reference.kind == RefKind::Tag,
+            sha: context.commit.sha.clone(),
+            title: visible(&title.chars().take(LONGEST_TITLE).collect::<String>()),
+            user: event.user.clone(),
+            iid: context.iid,
+        };
         Request {
             project: event.project.id,
             project_path: event.project.path.clone(),
             protected: context.reference.protected,
             plan: no_plan(),
-            source: context::source(&self.server_url, event, &context.commit.sha),
+            source: context::source(&self.server_url, &event.project, &about),
             settings: event.variables.clone(),
-            about: About {
-                source: context.source.as_str().to_owned(),
-                reference: context.reference.name.clone(),
-                sha: context.commit.sha.clone(),
-                title: visible(&title.chars().take(LONGEST_TITLE).collect::<String>()),
-                user: event.user.clone(),
-                iid: context.iid,
-            },
+            about,
         }
     }
 }

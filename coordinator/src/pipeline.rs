@@ -1,6 +1,7 @@
 //! A pipeline's record: its plan, and what became of each of its jobs.
 
 mod record;
+mod source;
 mod spec;
 
 use std::sync::Arc;
@@ -16,6 +17,7 @@ use crate::blob::Stored;
 use crate::watch;
 
 pub(crate) use record::{JobRecord, PipelineRecord};
+pub(crate) use source::refspecs;
 pub(crate) use spec::{Facts, dependencies, job_spec};
 
 /// What a pipeline is made of.
@@ -45,6 +47,8 @@ pub struct About {
     pub source: String,
     /// Branch or tag.
     pub reference: String,
+    /// It is a tag.
+    pub tag: bool,
     /// The commit.
     pub sha: String,
     /// The first line of its message.

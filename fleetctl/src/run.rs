@@ -14,7 +14,7 @@ use std::thread;
 use anyhow::Context as _;
 use fleet_agent::Shell;
 use fleet_coordinator::{About, MOST_SLOTS, Request};
-use fleet_language::Context;
+use fleet_language::{Context, RefKind};
 use fleet_model::{JobState, PipelineId, Plan, Timestamp};
 use tokio::sync::{mpsc, oneshot};
 
@@ -166,6 +166,7 @@ fn setup(
             about: About {
                 source: context.source.as_str().to_owned(),
                 reference: context.reference.name.clone(),
+                tag: context.reference.kind == RefKind::Tag,
                 sha: context.commit.sha.clone(),
                 user: context.user.login.clone(),
                 iid: context.iid,

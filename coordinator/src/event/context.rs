@@ -1,10 +1,12 @@
 //! What the compiler is told of an event, and what its jobs fetch.
 
-use fleet_language::{Changes, Commit, Context, PipelineSource, Project, Ref, RefKind, User};
+use fleet_language::{Changes, Commit, Context, PipelineSource, Ref, RefKind, User};
 use fleet_model::Source;
 
 use super::{Error, Event, Kind, git};
-use crate::catalog::Catalog;
+use crate::About;
+use crate::catalog::{Catalog, Project};
+use crate::pipeline::refspecs;
 use crate::source::Repository;
 use crate::source::names::{self, kind_and_short};
 
@@ -50,7 +52,7 @@ pub(super) async fn of(
         reference,
         commit,
         before_sha,
-        project: Project {
+        project: fleet_language::Project {
             id: project.id,
             path: project.path.clone(),
             title: project
@@ -97,32 +99,15 @@ async fn changes(
     }
 }
 
-/// What jobs fetch: the commit itself under a name of their own, so that a branch
-/// that moves on or goes away takes nothing from them.
-pub(super) fn source(server_url: &str, event: &Event, sha: &str) -> Source {
-    let name = names::short(&event.reference);
-    let depth = event.project.git_depth();
-    let own = format!("+{sha}:refs/pipelines/{sha}");
-    let refspecs = match (depth, kind(&event.reference)) {
-        (0, _) => vec![
-            own,
-            "+refs/heads/*:refs/remotes/origin/*".to_owned(),
-            "+refs/tags/*:refs/tags/*".to_owned(),
-        ],
-        // Git brings the tag along by itself, if it is still there.
-        (_, RefKind::Tag) => vec![own],
-        (_, _) => vec![own, format!("+{sha}:refs/remotes/origin/{name}")],
-    };
+/// What jobs fetch that do not say it themselves.
+pub(super) fn source(server_url: &str, project: &Project, about: &About) -> Source {
+    let depth = project.git_depth();
     Source::Git {
-        repository: format!(
-            "{}/{}.git",
-            server_url.trim_end_matches('/'),
-            event.project.path
-        ),
-        sha: sha.to_owned(),
-        reference: name.to_owned(),
+        repository: format!("{}/{}.git", server_url.trim_end_matches('/'), project.path),
+        sha: about.sha.clone(),
+        reference: about.reference.clone(),
         depth,
-        refspecs,
+        refspecs: refspecs(about, depth),
     }
 }
 

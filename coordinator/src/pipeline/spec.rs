@@ -5,7 +5,7 @@ use std::time::Duration;
 use fleet_language::variables::{self, predefined};
 use fleet_model::{Dependency, JobSpec, PlannedJob, RegistryLogin, Source, Step, Token, Variable};
 
-use super::Pipeline;
+use super::{Pipeline, source};
 
 /// What is known only when a job is leased.
 pub(crate) struct Facts<'a> {
@@ -66,6 +66,8 @@ pub(crate) fn job_spec(
         variable.file = true;
         all.insert(0, variable);
     }
+    let variables = variables::expand_for_job(all)?;
+    let request = &pipeline.request;
     Ok(JobSpec {
         id,
         attempt: facts.number,
@@ -76,8 +78,8 @@ pub(crate) fn job_spec(
         project_path: pipeline.request.project_path.clone(),
         token: Token(facts.token),
         timeout: facts.timeout,
-        source: pipeline.request.source.clone(),
-        variables: variables::expand_for_job(all)?,
+        source: source::of_job(&request.source, &request.about, &variables),
+        variables,
         steps: steps(job),
         image: job.image.clone(),
         services: job.services.clone(),
