@@ -12,6 +12,7 @@ mod lease;
 mod load;
 mod release;
 mod retention;
+mod supersede;
 mod view;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -275,6 +276,7 @@ impl Core {
             return Err(HandleError::Rejected(rejected));
         }
         self.record_new(created.pipeline, created.jobs.len(), with);
+        self.supersede_older(created.pipeline);
         Ok((created, watch))
     }
 

@@ -21,6 +21,13 @@ struct Setting {
 /// All of them, by their keys.
 const SETTINGS: &[Setting] = &[
     Setting {
+        key: "auto-cancel-pending",
+        default: "true",
+        doc: "whether a newer pipeline of a branch cancels what is left of the older ones, as far \
+              as they let it (`workflow:auto_cancel:on_new_commit`)",
+        read: boolean,
+    },
+    Setting {
         key: "config-path",
         default: ".gitlab-ci.yml",
         doc: "where the configuration lies in the repository",
@@ -82,6 +89,11 @@ impl Visibility {
 }
 
 impl Project {
+    /// Whether a newer pipeline of a branch cancels older ones.
+    pub(crate) fn auto_cancel_pending(&self) -> bool {
+        self.setting("auto-cancel-pending") == "true"
+    }
+
     /// `CI_CONFIG_PATH`: from the repository's root.
     pub(crate) fn config_path(&self) -> &str {
         self.setting("config-path")
@@ -283,6 +295,7 @@ mod tests {
     fn what_is_not_set_is_as_the_list_says() {
         let project = project();
         assert!(!project.retry_lost());
+        assert!(project.auto_cancel_pending());
         assert_eq!(project.config_path(), ".gitlab-ci.yml");
         assert_eq!(project.git_depth(), 20);
         assert_eq!(project.timeout(), Duration::from_secs(3600));
@@ -293,6 +306,7 @@ mod tests {
     fn values_are_read_and_an_empty_one_restores_the_default() {
         let mut project = project();
         for (key, value) in [
+            ("auto-cancel-pending", "off"),
             ("retry-lost", "yes"),
             ("config-path", "ci/main.yml"),
             ("git-depth", "0"),
@@ -302,6 +316,7 @@ mod tests {
         ] {
             assert_eq!(set(&mut project, key, value), Ok(()));
         }
+        assert!(!project.auto_cancel_pending());
         assert!(project.retry_lost());
         assert_eq!(project.config_path(), "ci/main.yml");
         assert_eq!(project.git_depth(), 0);

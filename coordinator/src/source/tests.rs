@@ -6,6 +6,7 @@ mod fetch;
 mod hostile;
 mod mirror;
 mod push;
+mod redundant;
 mod refuse;
 mod settle;
 

@@ -15,7 +15,7 @@ mod rules;
 mod seed;
 mod workflow;
 
-use fleet_model::{AutoCancel, Plan, Variable};
+use fleet_model::{Plan, Variable};
 
 use crate::config::{Config, Job};
 use crate::{Context, Diagnostic, Files, Span};
@@ -118,14 +118,11 @@ fn attempt(
         ));
     }
     if diagnostics.is_empty() {
-        let auto_cancel = AutoCancel {
-            on_job_failure: pipeline.on_job_failure,
-        };
         Ok(Plan {
             name: pipeline.name,
             stages,
             jobs,
-            auto_cancel,
+            auto_cancel: pipeline.auto_cancel,
             user: pipeline.user,
         })
     } else {

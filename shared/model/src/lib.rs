@@ -17,8 +17,8 @@ pub use job::{
     RegistryLogin, Service, Source, Step, Token,
 };
 pub use plan::{
-    AllowFailure, AutoCancel, Environment, EnvironmentAction, OnJobFailure, Plan, PlannedJob,
-    Retry, Scheduling, When,
+    AllowFailure, AutoCancel, Environment, EnvironmentAction, OnJobFailure, OnNewCommit, Plan,
+    PlannedJob, Retry, Scheduling, When,
 };
 pub use state::{FailureReason, JobState, Outcome};
 pub use time::Timestamp;

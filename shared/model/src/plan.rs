@@ -164,6 +164,21 @@ pub enum EnvironmentAction {
 pub struct AutoCancel {
     /// What a job's failure does to the rest.
     pub on_job_failure: OnJobFailure,
+    /// What a newer pipeline of the same branch does to this one.
+    pub on_new_commit: OnNewCommit,
+}
+
+/// `workflow:auto_cancel:on_new_commit`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnNewCommit {
+    /// Cancels all of it, unless a job has started that is not interruptible.
+    #[default]
+    Conservative,
+    /// Cancels its interruptible jobs.
+    Interruptible,
+    /// Nothing.
+    None,
 }
 
 /// `workflow:auto_cancel:on_job_failure`.

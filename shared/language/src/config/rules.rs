@@ -140,7 +140,7 @@ fn rule(cx: &mut Checker<'_>, place: &Place<'_>, node: &Node, owner: Owner) -> O
         .and_then(|node| variables::variables(cx, &place.child("variables"), node, Scope::Plain));
     let needs = present(map, "needs")
         .map(|node| needs::needs(cx, &place.child("needs"), node, needs::Owner::Rule));
-    let on_job_failure = present(map, "auto_cancel")
+    let auto_cancel = present(map, "auto_cancel")
         .and_then(|node| workflow::auto_cancel(cx, &place.child("auto_cancel"), node));
     if cx.errors() > errors {
         return None;
@@ -155,7 +155,7 @@ fn rule(cx: &mut Checker<'_>, place: &Place<'_>, node: &Node, owner: Owner) -> O
         interruptible,
         variables: variables.unwrap_or_default(),
         needs: None,
-        on_job_failure: on_job_failure.map(Option::unwrap_or_default),
+        auto_cancel,
     };
     Some(WrittenRule {
         rule,

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use fleet_model::{
-    AllowFailure, Artifact, ArtifactWhen, EnvironmentAction, Hook, Image, OnJobFailure, Retry,
+    AllowFailure, Artifact, ArtifactWhen, AutoCancel, EnvironmentAction, Hook, Image, Retry,
     Service, Variable, When,
 };
 
@@ -31,8 +31,8 @@ pub struct Workflow {
     pub name: Option<String>,
     /// The rules; none: the key is absent. Their `when` is `always` or `never`.
     pub rules: Option<Vec<Rule>>,
-    /// `workflow:auto_cancel:on_job_failure`.
-    pub on_job_failure: OnJobFailure,
+    /// `workflow:auto_cancel`.
+    pub auto_cancel: AutoCancel,
 }
 
 /// A job that may be created.
@@ -135,8 +135,8 @@ pub struct Rule {
     pub variables: Vec<Variable>,
     /// Instead of those of the job; none: the job's own.
     pub needs: Option<Vec<Need>>,
-    /// `auto_cancel:on_job_failure` of a workflow rule; none: the workflow's own.
-    pub on_job_failure: Option<OnJobFailure>,
+    /// `auto_cancel` of a workflow rule, all of it; none: the workflow's own.
+    pub auto_cancel: Option<AutoCancel>,
 }
 
 /// `rules:changes`.

@@ -1,6 +1,6 @@
 //! `workflow`.
 
-use fleet_model::OnJobFailure;
+use fleet_model::{AutoCancel, OnJobFailure, OnNewCommit};
 
 use super::{
     check::{Checker, Place, kind, present},
@@ -31,7 +31,7 @@ pub(super) fn workflow(cx: &mut Checker<'_>, node: &Node) -> Option<Workflow> {
     (cx.errors() == errors).then_some(Workflow {
         name,
         rules: rules.flatten(),
-        on_job_failure: auto_cancel.flatten().flatten().unwrap_or_default(),
+        auto_cancel: auto_cancel.flatten().unwrap_or_default(),
     })
 }
 
@@ -52,18 +52,22 @@ fn name(cx: &mut Checker<'_>, place: &Place<'_>, map: &Map) -> Option<String> {
     Some(text.trim().to_owned())
 }
 
-/// `auto_cancel`: what a job's failure does, where it is said.
+/// `auto_cancel`: what a job's failure and a newer pipeline do.
 pub(super) fn auto_cancel(
     cx: &mut Checker<'_>,
     place: &Place<'_>,
     node: &Node,
-) -> Option<Option<OnJobFailure>> {
+) -> Option<AutoCancel> {
     let errors = cx.errors();
     let map = cx.map(place, node)?;
     cx.known_keys(place, map, &["on_new_commit", "on_job_failure"]);
-    let words = &[("conservative", ()), ("interruptible", ()), ("none", ())];
+    let words = &[
+        ("conservative", OnNewCommit::Conservative),
+        ("interruptible", OnNewCommit::Interruptible),
+        ("none", OnNewCommit::None),
+    ];
     let problem = "must be one of: conservative, interruptible, none";
-    cx.word(place, map, "on_new_commit", words, problem);
+    let on_new_commit = cx.word(place, map, "on_new_commit", words, problem);
     let words = &[("none", OnJobFailure::None), ("all", OnJobFailure::All)];
     let on_job_failure = cx.word(
         place,
@@ -72,11 +76,8 @@ pub(super) fn auto_cancel(
         words,
         "must be one of: none, all",
     );
-    if cx.errors() > errors {
-        return None;
-    }
-    if let Some(node) = present(map, "on_new_commit") {
-        cx.no_effect(place, "on_new_commit", node.span);
-    }
-    Some(on_job_failure)
+    (cx.errors() == errors).then(|| AutoCancel {
+        on_job_failure: on_job_failure.unwrap_or_default(),
+        on_new_commit: on_new_commit.unwrap_or_default(),
+    })
 }

@@ -175,7 +175,7 @@ fn rule() -> Rule {
         interruptible: None,
         variables: Vec::new(),
         needs: None,
-        on_job_failure: None,
+        auto_cancel: None,
     }
 }
 

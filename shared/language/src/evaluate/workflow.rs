@@ -1,6 +1,6 @@
 //! `workflow`: whether there is a pipeline, its name and its variables.
 
-use fleet_model::{OnJobFailure, Variable};
+use fleet_model::{AutoCancel, Variable};
 
 use super::event::{Event, Scope};
 use super::{FILTERED, rules};
@@ -14,7 +14,7 @@ const MAX_NAME: usize = 255;
 /// What is decided for all jobs at once.
 pub(super) struct Pipeline {
     pub(super) name: Option<String>,
-    pub(super) on_job_failure: OnJobFailure,
+    pub(super) auto_cancel: AutoCancel,
     /// Predefined variables of the pipeline.
     pub(super) predefined: Vec<Variable>,
     /// Global variables under those of the workflow's rule.
@@ -34,7 +34,7 @@ pub(super) fn decide(config: &Config, event: &Event<'_>) -> Result<Pipeline, Dia
     let context = event.context;
     let mut pipeline = Pipeline {
         name: None,
-        on_job_failure: config.workflow.on_job_failure,
+        auto_cancel: config.workflow.auto_cancel,
         predefined: predefined::for_pipeline(context),
         global: config.variables.clone(),
         user: predefined::for_user(context),
@@ -51,7 +51,7 @@ pub(super) fn decide(config: &Config, event: &Event<'_>) -> Result<Pipeline, Dia
             return Err(filtered(&why, Some(rule)));
         }
         pipeline.global = variables::merge(&pipeline.global, &rule.variables);
-        pipeline.on_job_failure = rule.on_job_failure.unwrap_or(pipeline.on_job_failure);
+        pipeline.auto_cancel = rule.auto_cancel.unwrap_or(pipeline.auto_cancel);
     }
 
     if let Some(name) = &config.workflow.name {

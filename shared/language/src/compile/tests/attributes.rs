@@ -18,14 +18,14 @@ pub(super) fn difference(expected: &Json, config: &Config) -> Option<String> {
         "variables": their_variables(&expected["variables"]),
         "name": expected["workflow_name"],
         "rules": their_rules(&expected["workflow_rules"], true),
-        "on_job_failure": or(&expected["auto_cancel"]["on_job_failure"], json!("none")),
+        "auto_cancel": their_auto_cancel(&expected["auto_cancel"]),
     });
     let ours = json!({
         "stages": config.stages,
         "variables": our_variables(&config.variables),
         "name": config.workflow.name,
         "rules": config.workflow.rules.as_ref().map(|rules| our_rules(rules)),
-        "on_job_failure": word(config.workflow.on_job_failure),
+        "auto_cancel": config.workflow.auto_cancel,
     });
     let jobs = config.jobs.iter().map(|job| {
         let expected = &expected["jobs"][&job.name];
@@ -425,10 +425,21 @@ fn their_rules(rules: &Json, of_workflow: bool) -> Json {
             } else {
                 their_needs(&rule["needs"]["job"])
             },
-            "on_job_failure": rule["auto_cancel"]["on_job_failure"],
+            "auto_cancel": if rule["auto_cancel"].is_null() {
+                Json::Null
+            } else {
+                their_auto_cancel(&rule["auto_cancel"])
+            },
         })
     };
     rules.as_array().unwrap().iter().map(rule).collect()
+}
+
+fn their_auto_cancel(written: &Json) -> Json {
+    json!({
+        "on_job_failure": or(&written["on_job_failure"], json!("none")),
+        "on_new_commit": or(&written["on_new_commit"], json!("conservative")),
+    })
 }
 
 fn our_rules(rules: &[Rule]) -> Json {
@@ -452,7 +463,7 @@ fn our_rules(rules: &[Rule]) -> Json {
             "interruptible": rule.interruptible,
             "variables": variables.collect::<Map<_, _>>(),
             "needs": rule.needs.as_ref().map(|needs| our_needs(needs)),
-            "on_job_failure": rule.on_job_failure.map(word),
+            "auto_cancel": rule.auto_cancel,
         })
     };
     rules.iter().map(rule).collect()

@@ -1,6 +1,6 @@
 //! Whole plans: which jobs are in, what they wait for, and why there is none.
 
-use fleet_model::{AllowFailure, OnJobFailure, Scheduling, When};
+use fleet_model::{AllowFailure, AutoCancel, OnJobFailure, OnNewCommit, Scheduling, When};
 
 use super::super::{EMPTY, FILTERED};
 use super::*;
@@ -338,12 +338,16 @@ fn a_workflow_rule_gives_variables_and_cancellation() {
     config.workflow.name = Some("  $A of $CI_COMMIT_BRANCH $NOPE ".to_owned());
     config.workflow.rules = Some(vec![Rule {
         variables: vec![variable("A", "rule")],
-        on_job_failure: Some(OnJobFailure::All),
+        auto_cancel: Some(AutoCancel {
+            on_job_failure: OnJobFailure::All,
+            on_new_commit: OnNewCommit::Interruptible,
+        }),
         ..rule()
     }]);
     let plan = evaluate(&config, &push()).plan.unwrap();
     assert_eq!(plan.name.as_deref(), Some("rule of main"));
     assert_eq!(plan.auto_cancel.on_job_failure, OnJobFailure::All);
+    assert_eq!(plan.auto_cancel.on_new_commit, OnNewCommit::Interruptible);
     let value = |key: &str| crate::variables::Index::new(&plan.jobs[0].variables).value(key);
     assert_eq!(value("A"), Some("rule"));
     assert_eq!(value("B"), Some("global"));
