@@ -1,6 +1,8 @@
 //! The audit log: who did what, one JSON object a line, each with the hash of
 //! the line before it.
 
+mod chain;
+
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead as _, BufReader, Write as _};
 use std::net::SocketAddr;
@@ -12,6 +14,8 @@ use std::time::SystemTime;
 use fleet_proto::v1;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
+
+pub(crate) use chain::{Checked, verify};
 
 /// The longest text of an entry, in bytes.
 const MOST_TEXT: usize = 1024;
@@ -170,6 +174,27 @@ impl Audit {
         Ok(entries.map(shown).collect())
     }
 
+    /// Checks the chain from its first line to what this process wrote last: a log
+    /// that somebody put in its place, or cut, does not end there.
+    ///
+    /// # Errors
+    /// The log cannot be read.
+    pub(crate) fn verify(&self) -> io::Result<Checked> {
+        let (path, end, next, last) = {
+            let log = self.whole();
+            (log.path.clone(), log.end, log.next, log.last.clone())
+        };
+        let mut checked = verify(io::Read::take(File::open(path)?, end))?;
+        if checked.broken.is_none() && (checked.entries + 1, &checked.head) != (next, &last) {
+            checked.broken = Some(format!(
+                "it ends with entry {}, which is not entry {}, the last that was written",
+                checked.entries,
+                next - 1
+            ));
+        }
+        Ok(checked)
+    }
+
     fn whole(&self) -> MutexGuard<'_, Log> {
         self.log.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -208,7 +233,7 @@ fn cut(text: &str) -> String {
 mod tests {
     use super::*;
 
-    fn entry(object: &str) -> Entry<'_> {
+    pub(super) fn entry(object: &str) -> Entry<'_> {
         Entry {
             actor: "user:ann",
             action: "push",
@@ -217,6 +242,24 @@ mod tests {
             reason: "",
             from: None,
         }
+    }
+
+    #[test]
+    fn a_log_that_was_cut_or_replaced_does_not_end_where_it_was_written() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("audit.jsonl");
+        let audit = Audit::open(&path).unwrap();
+        assert_eq!(audit.verify().unwrap().broken, None);
+        for object in ["a", "b", "c"] {
+            audit.log(entry(object)).unwrap();
+        }
+        let checked = audit.verify().unwrap();
+        assert_eq!((checked.entries, checked.broken), (3, None));
+        let text = std::fs::read_to_string(&path).unwrap();
+        let two: Vec<&str> = text.split_inclusive('\n').take(2).collect();
+        std::fs::write(&path, two.concat()).unwrap();
+        let broken = audit.verify().unwrap().broken.unwrap();
+        assert!(broken.contains("ends with entry 2"), "{broken}");
     }
 
     #[test]

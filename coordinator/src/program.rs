@@ -66,8 +66,26 @@ enum Subcommands {
     Backup(Copy),
     /// Fill an empty data folder with the records of a backup
     Restore(Copy),
+    /// The audit log
+    #[command(subcommand)]
+    Audit(AuditLog),
     /// Show the version
     Version,
+}
+
+#[derive(Subcommand)]
+enum AuditLog {
+    /// Check that the log is as it was written, from its first line on, and print
+    /// how many entries it has and the hash of the last. The coordinator may run
+    Verify(VerifyAudit),
+}
+
+#[derive(Args)]
+struct VerifyAudit {
+    /// The log, if it is not the coordinator's own: a copy of it
+    file: Option<PathBuf>,
+    #[command(flatten)]
+    place: Place,
 }
 
 #[derive(Subcommand)]
@@ -161,6 +179,13 @@ fn dispatch(command: Subcommands, arguments: &[OsString]) -> Result<(), Failure>
                 settings.store_file().display()
             );
             Ok(())
+        }
+        Subcommands::Audit(AuditLog::Verify(verify)) => {
+            let file = match verify.file {
+                Some(file) => file,
+                None => place(verify.place)?.audit_file(),
+            };
+            print(&offline::verify_audit(&file)?)
         }
         Subcommands::Version => print(concat!(
             "fleet-coordinator ",

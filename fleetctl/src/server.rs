@@ -58,6 +58,9 @@ pub(crate) fn run(command: Noun, global: Global) -> Result<Exit, Failure> {
             status::run(noun.watch, client, out).await
         }),
         Noun::Audit(Lazy(noun)) => with(global, &noun.remote, async |client, out| {
+            if noun.verify {
+                return audit::verify(client, out).await;
+            }
             audit::run(noun.limit, client, out).await
         }),
     }

@@ -245,6 +245,28 @@ impl FleetService for Api {
             })?;
         Ok(Response::new(v1::ListAuditResponse { entries }))
     }
+
+    async fn verify_audit(
+        &self,
+        request: Request<v1::VerifyAuditRequest>,
+    ) -> Result<Response<v1::VerifyAuditResponse>, Status> {
+        caller(&request)?.on_instance()?;
+        let audit = self.audit.clone();
+        let checked = tokio::task::spawn_blocking(move || audit.verify());
+        let checked = checked.await.map_err(std::io::Error::other);
+        let checked = checked.and_then(|checked| checked).map_err(|error| {
+            tracing::error!(%error, "the audit log cannot be read");
+            Status::internal("the audit log cannot be read")
+        })?;
+        if let Some(broken) = &checked.broken {
+            tracing::error!(broken, "the audit log is not as it was written");
+        }
+        Ok(Response::new(v1::VerifyAuditResponse {
+            entries: checked.entries,
+            head: checked.head,
+            broken: checked.broken.unwrap_or_default(),
+        }))
+    }
 }
 
 impl Api {

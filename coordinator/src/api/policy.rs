@@ -106,6 +106,7 @@ pub(super) const TABLE: &[Row] = &[
     call("/fleet.v1.FleetService/RevokeAgent", Admin, Instance),
     call("/fleet.v1.FleetService/GetStatus", Viewer, Visible),
     call("/fleet.v1.FleetService/ListAudit", Admin, Instance),
+    call("/fleet.v1.FleetService/VerifyAudit", Admin, Instance),
 
     call("/fleet.v1.TokenService/CreateToken", Maintainer, Scope),
     call("/fleet.v1.TokenService/ListTokens", Viewer, Visible),

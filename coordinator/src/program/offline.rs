@@ -5,6 +5,7 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, chown};
 use std::path::Path;
 
 use super::failure::Failure;
+use crate::audit;
 use crate::settings::Serve;
 use crate::store::{self, Embedded, Store};
 
@@ -45,4 +46,21 @@ pub(super) fn restore(settings: &Serve, file: &Path) -> Result<u64, Failure> {
         })?;
     }
     store::restore(file, &mut store).map_err(Failure::failed)
+}
+
+/// Checks the audit log `file`; what is to be said of it.
+pub(super) fn verify_audit(file: &Path) -> Result<String, Failure> {
+    let unreadable = |error| {
+        let text = format!("cannot read the audit log {}: {error}", file.display());
+        Failure::failed(text)
+    };
+    let log = std::fs::File::open(file).map_err(unreadable)?;
+    let checked = audit::verify(log).map_err(unreadable)?;
+    match checked.broken {
+        None => Ok(format!(
+            "{} entries, sha256 of the last {}\n",
+            checked.entries, checked.head
+        )),
+        Some(broken) => Err(Failure::failed(format!("{}: {broken}", file.display()))),
+    }
 }

@@ -295,3 +295,32 @@ fn the_command_line_is_sound() {
         table.contains("| `listen-people` | `--listen-people ADDRESS` | `FLEET_LISTEN_PEOPLE` |")
     );
 }
+
+#[test]
+fn an_audit_log_is_verified_where_it_lies() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("audit.jsonl");
+    let verify = || super::offline::verify_audit(&file);
+    assert!(text(verify().unwrap_err()).contains("cannot read the audit log"));
+    let audit = crate::audit::Audit::open(&file).unwrap();
+    let entry = crate::audit::Entry {
+        actor: "user:ann",
+        action: "push",
+        object: "project:a",
+        verdict: crate::audit::Verdict::Ok,
+        reason: "",
+        from: None,
+    };
+    audit.log(entry.clone()).unwrap();
+    audit.log(entry).unwrap();
+    assert!(
+        verify()
+            .unwrap()
+            .starts_with("2 entries, sha256 of the last ")
+    );
+    let changed = fs::read_to_string(&file)
+        .unwrap()
+        .replacen("user:ann", "user:eve", 1);
+    fs::write(&file, changed).unwrap();
+    assert!(text(verify().unwrap_err()).contains("line 2 is not as it was written"));
+}

@@ -133,11 +133,14 @@ pub(crate) struct Status {
 
 /// Lists who did what, the latest last.
 #[derive(Args, Debug)]
-#[command(after_help = "Example:\n  fleetctl audit --limit 100 -o wide")]
+#[command(after_help = "Example:\n  fleetctl audit --limit 100 -o wide\n  fleetctl audit --verify")]
 pub(crate) struct Audit {
     #[command(flatten)]
     pub(crate) remote: Remote,
     /// At most so many
     #[arg(long, value_name = "N", default_value = "20")]
     pub(crate) limit: NonZeroU32,
+    /// Check instead that the log is as it was written; ends with 1 if it is not
+    #[arg(long, conflicts_with = "limit")]
+    pub(crate) verify: bool,
 }

@@ -3,9 +3,10 @@
 use std::num::NonZeroU32;
 
 use fleet_proto::v1;
+use serde_json::json;
 
 use crate::client::Client;
-use crate::output::{Cell, Column, Printer, Shown, time};
+use crate::output::{Cell, Column, Printer, Shown, fact, time};
 use crate::{Exit, Failure};
 
 pub(super) async fn run(
@@ -21,6 +22,26 @@ pub(super) async fn run(
     // As in a log: what was last stands where the eye is.
     entries.sort_by_key(|entry| entry.sequence);
     out.list(&entries)
+}
+
+pub(super) async fn verify(client: &Client, out: &Printer) -> Result<Exit, Failure> {
+    let request = v1::VerifyAuditRequest {};
+    let found = client.call(client.fleet().verify_audit(request)).await?;
+    let json = json!({
+        "entries": found.entries,
+        "head": found.head,
+        "broken": Some(&found.broken).filter(|it| !it.is_empty()),
+    });
+    let mut facts = vec![
+        fact("entries", found.entries.to_string()),
+        fact("head", found.head),
+    ];
+    if found.broken.is_empty() {
+        return out.item(&json, &facts);
+    }
+    facts.push(fact("broken", found.broken));
+    out.item(&json, &facts)?;
+    Ok(Exit::Failed)
 }
 
 impl Shown for v1::AuditEntry {

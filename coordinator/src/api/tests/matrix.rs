@@ -118,6 +118,7 @@ const TABLE: &[Row] = &[
     row("FleetService/RevokeAgent", On::Instance, INSTANCE, Some(|| v1::RevokeAgentRequest { name: works::AGENT.into() }.encode_to_vec())),
     row("FleetService/GetStatus", On::Nothing, ALL, Some(|| v1::GetStatusRequest {}.encode_to_vec())),
     row("FleetService/ListAudit", On::Instance, INSTANCE, Some(|| v1::ListAuditRequest::default().encode_to_vec())),
+    row("FleetService/VerifyAudit", On::Instance, INSTANCE, Some(|| v1::VerifyAuditRequest {}.encode_to_vec())),
 
     row("TokenService/CreateToken", On::Scope, MAINTAIN, Some(|| token("group/app").encode_to_vec())),
     row("TokenService/CreateToken", On::WholeScope, INSTANCE, Some(|| token("").encode_to_vec())),

@@ -32,7 +32,7 @@ pub(super) const MANUAL: u64 = 2;
 pub(super) struct Works {
     pub(super) api: Api,
     /// What the agent is told.
-    pub(super) told: mpsc::Receiver<Result<v1::CoordinatorMessage, Status>>,
+    pub(super) _told: mpsc::Receiver<Result<v1::CoordinatorMessage, Status>>,
 }
 
 impl Works {
@@ -100,7 +100,7 @@ impl Works {
             variables: Vec::new(),
         };
         assert!(api.core.stored(Fence(1), stored, String::new()).await);
-        Works { api, told }
+        Works { api, _told: told }
     }
 }
 
