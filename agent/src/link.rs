@@ -11,6 +11,7 @@ mod session;
 use std::sync::Arc;
 use std::time::Duration;
 
+use fleet_proto::refusal;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
@@ -175,9 +176,7 @@ async fn serve(held: &mut Held, mut orders: Orders) {
             }
             Err(status) => {
                 refused = is_refusal(&status);
-                if status.code() == Code::Unauthenticated
-                    && status.message().contains("was revoked")
-                {
+                if refusal::word(&status) == Some(refusal::AGENT_REVOKED) {
                     held.abort_all();
                 }
                 contact.trouble(&status, refused);

@@ -54,6 +54,9 @@ pub(crate) enum Refused {
     /// No certificate, or none that counts here.
     #[error("{0}")]
     Unauthenticated(String),
+    /// It was revoked: what it holds is void.
+    #[error("{0}")]
+    Revoked(String),
     /// It may not do this.
     #[error("{0}")]
     Denied(String),
@@ -154,6 +157,8 @@ impl Identity {
             Some(record) if record.accepts(&leaf.key) => None,
             Some(_) => Some("has a newer certificate than the one that was shown"),
         };
+        let record = known.agents.get(&leaf.name);
+        let is_revoked = record.is_some_and(|record| record.state == State::Revoked);
         drop(known);
         match refused {
             None => Ok(Peer {
@@ -167,7 +172,11 @@ impl Identity {
                     leaf.name
                 );
                 self.note_refusal(&format!("agent:{}", leaf.name), &text, from);
-                Err(Refused::Unauthenticated(text))
+                Err(if is_revoked {
+                    Refused::Revoked(text)
+                } else {
+                    Refused::Unauthenticated(text)
+                })
             }
         }
     }

@@ -4,6 +4,7 @@
 //! types and back; a value that came through it was checked.
 
 pub mod convert;
+pub mod refusal;
 
 /// The generated messages and services of `fleet.v1`.
 #[allow(missing_docs, unreachable_pub, clippy::all)]

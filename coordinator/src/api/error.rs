@@ -1,9 +1,9 @@
 //! What callers are told when something is refused: one place for all of it.
 //!
 //! The text is for people. For programs the metadata `fleet-error` holds a word
-//! that stays the same, finer than gRPC's code.
+//! that stays the same, finer than gRPC's code ([`refusal`]).
 
-use tonic::metadata::AsciiMetadataValue;
+use fleet_proto::refusal;
 use tonic::{Code, Status};
 
 use crate::catalog;
@@ -13,15 +13,9 @@ use crate::identity;
 use crate::secret::Unreadable;
 use crate::store::NoRoom;
 
-/// The metadata that holds the word.
-pub(crate) const WORD: &str = "fleet-error";
-
 /// A refusal with its word.
 pub(super) fn status(code: Code, word: &'static str, text: impl Into<String>) -> Status {
-    let mut status = Status::new(code, text);
-    let metadata = status.metadata_mut();
-    metadata.insert(WORD, AsciiMetadataValue::from_static(word));
-    status
+    refusal::with_word(Status::new(code, text), word)
 }
 
 /// No token, or one that does not count.
@@ -96,6 +90,7 @@ pub(super) fn of_identity(refused: &identity::Refused) -> Status {
     let text = refused.to_string();
     match refused {
         Refused::Unauthenticated(_) => unauthenticated("bad_certificate", text),
+        Refused::Revoked(_) => unauthenticated(refusal::AGENT_REVOKED, text),
         Refused::Denied(_) => denied("denied", text),
         Refused::Precondition(_) => status(Code::FailedPrecondition, "conflict", text),
         Refused::TooMany(_) => status(Code::ResourceExhausted, "too_many", text),

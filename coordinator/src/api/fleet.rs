@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use fleet_model::AgentName;
-use fleet_proto::v1;
 use fleet_proto::v1::fleet_service_server::FleetService;
+use fleet_proto::{refusal, v1};
 use fleet_queue::{AgentStatus, Input};
 use tonic::{Request, Response, Status};
 
@@ -165,9 +165,12 @@ impl FleetService for Api {
             .revoke(&name)
             .map_err(|refused| error::of_identity(&refused))?;
         self.journal.durable(mark).await;
-        let why = Status::unauthenticated(format!(
-            "agent {name} was revoked: to use this host again, join it anew (fleet-agent join)"
-        ));
+        let why = error::unauthenticated(
+            refusal::AGENT_REVOKED,
+            format!(
+                "agent {name} was revoked: to use this host again, join it anew (fleet-agent join)"
+            ),
+        );
         match self.core.revoke(AgentName(name.clone()), why).await {
             // It never connected: nothing of it is in the queue.
             Ok(())

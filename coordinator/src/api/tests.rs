@@ -136,8 +136,7 @@ fn by<T>(secret: &str, message: T) -> Request<T> {
 
 /// The stable word of a refusal.
 fn word(status: &Status) -> &str {
-    let word = status.metadata().get(error::WORD);
-    word.map_or("", |word| word.to_str().unwrap())
+    fleet_proto::refusal::word(status).unwrap_or_default()
 }
 
 /// A call as it is on the wire.

@@ -1,7 +1,7 @@
 //! Which agents may be served.
 
 use fleet_model::AgentName;
-use fleet_proto::v1;
+use fleet_proto::{refusal, v1};
 use tonic::{Request, Status};
 
 use super::session::Caller;
@@ -86,6 +86,9 @@ pub(super) fn status(refused: &Refused) -> Status {
     let text = refused.to_string();
     match refused {
         Refused::Unauthenticated(_) => Status::unauthenticated(text),
+        Refused::Revoked(_) => {
+            refusal::with_word(Status::unauthenticated(text), refusal::AGENT_REVOKED)
+        }
         Refused::Denied(_) => Status::permission_denied(text),
         Refused::Precondition(_) => Status::failed_precondition(text),
         Refused::TooMany(_) => Status::resource_exhausted(text),

@@ -153,6 +153,7 @@ async fn certificates_that_are_expired_foreign_or_revoked_are_refused_with_words
     other.identity.revoke("b1").unwrap();
     let refused = other.peer(&foreign.certificate_chain).unwrap_err();
     assert!(refused.to_string().contains("was revoked"), "{refused}");
+    assert!(matches!(refused, Refused::Revoked(_)));
     assert!(fleet.audit().contains("has expired"));
     assert!(fleet.identity.peer(&[], None).is_err());
 }
