@@ -15,6 +15,7 @@ mod pipeline;
 mod policy;
 mod project;
 mod show;
+mod stream;
 #[cfg(test)]
 mod tests;
 mod token;

@@ -177,6 +177,26 @@ impl Caller {
         self.project(found, Thing::Numbered(kind, id))
     }
 
+    /// Whether the caller's token still counts and may still see the project of this
+    /// path: what outlives a call asks again.
+    ///
+    /// # Errors
+    /// `UNAUTHENTICATED` or `NOT_FOUND`.
+    pub(super) fn still_sees(&self, project: &str) -> Result<(), Status> {
+        let catalog = &self.gate.catalog;
+        if !catalog.is_live(&self.principal) {
+            return Err(error::unauthenticated(
+                "bad_token",
+                "the token was revoked or has expired, so no more is shown: get a new one \
+                 (fleetctl token create)",
+            ));
+        }
+        match catalog.may_see(&self.principal, project) {
+            true => Ok(()),
+            false => Err(error::not_found(Thing::Project(project))),
+        }
+    }
+
     /// The group of this path, if the caller may do there what was called.
     ///
     /// # Errors

@@ -15,8 +15,10 @@ use tokio_stream::Stream;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
+use super::caller::Caller;
 use super::pipeline::limit;
-use super::{Api, caller, error, explain, show};
+use super::{Api, caller, error, explain, show, stream};
+use crate::catalog::Project;
 use crate::core::{JobInfo, LogSource};
 
 type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
@@ -64,13 +66,15 @@ impl JobService for Api {
         &self,
         request: Request<v1::ReadLogRequest>,
     ) -> Result<Response<Self::ReadLogStream>, Status> {
-        let id = self.allowed(&request, request.get_ref().job).await?;
+        let caller = caller(&request)?;
+        let (id, project) = self.found(&caller, request.get_ref().job).await?;
         let wanted = request.into_inner();
         let source = self.look(move |core| core.log(id, wanted.attempt)).await?;
         let (chunks, answer) = mpsc::channel(4);
         match source {
             Some(source) => {
-                tokio::spawn(read_log(source, wanted.offset, wanted.follow, chunks));
+                let work = read_log(source, wanted.offset, wanted.follow, chunks.clone());
+                stream::answer(caller, project.path, chunks, work);
             }
             // No attempt yet: an empty log, which is not an error to look at.
             None if wanted.attempt == 0 => {}
@@ -132,7 +136,8 @@ impl JobService for Api {
         &self,
         request: Request<v1::ReadArtifactRequest>,
     ) -> Result<Response<Self::ReadArtifactStream>, Status> {
-        let id = self.allowed(&request, request.get_ref().job).await?;
+        let caller = caller(&request)?;
+        let (id, project) = self.found(&caller, request.get_ref().job).await?;
         let kind = request.into_inner().r#type;
         let found = self.look(move |core| core.artifact(id, &kind)).await?;
         let (stored, path) = found.ok_or_else(|| {
@@ -143,7 +148,8 @@ impl JobService for Api {
             Status::not_found(format!("the artifacts of job {id} are gone"))
         })?;
         let (chunks, answer) = mpsc::channel(4);
-        tokio::spawn(read_artifact(file, show::artifact(&stored), chunks));
+        let work = read_artifact(file, show::artifact(&stored), chunks.clone());
+        stream::answer(caller, project.path, chunks, work);
         Ok(Response::new(Box::pin(ReceiverStream::new(answer))))
     }
 }
@@ -151,11 +157,16 @@ impl JobService for Api {
 impl Api {
     /// The job of a request, if the caller may do there what it asks.
     async fn allowed<T>(&self, request: &Request<T>, id: u64) -> Result<JobId, Status> {
-        let caller = caller(request)?;
+        let (id, _) = self.found(&caller(request)?, id).await?;
+        Ok(id)
+    }
+
+    /// The same, with its project.
+    async fn found(&self, caller: &Caller, id: u64) -> Result<(JobId, Project), Status> {
         let id = JobId(id);
         let project = self.look(move |core| core.project_of_job(id)).await?;
-        caller.on_project_of("job", id.0, project.as_ref())?;
-        Ok(id)
+        let project = caller.on_project_of("job", id.0, project.as_ref())?;
+        Ok((id, project))
     }
 
     async fn change_job(&self, id: JobId, input: Input) -> Result<Response<v1::Job>, Status> {

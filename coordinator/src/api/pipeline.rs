@@ -12,7 +12,7 @@ use tokio_stream::Stream;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
-use super::{Api, caller, error, show};
+use super::{Api, caller, error, show, stream};
 use crate::core::{Handle, PipelineInfo};
 
 /// Pipelines or jobs of one answer, where the caller does not say.
@@ -103,9 +103,11 @@ impl PipelineService for Api {
         let caller = caller(&request)?;
         let id = PipelineId(request.into_inner().id);
         let info = self.pipeline_info(id).await?;
-        caller.on_project_of("pipeline", id.0, info.as_ref().map(|it| &it.project_path))?;
+        let project =
+            caller.on_project_of("pipeline", id.0, info.as_ref().map(|it| &it.project_path))?;
         let (events, answer) = mpsc::channel(64);
-        tokio::spawn(watch(self.core.clone(), id, events));
+        let work = watch(self.core.clone(), id, events.clone());
+        stream::answer(caller, project.path, events, work);
         Ok(Response::new(Box::pin(ReceiverStream::new(answer))))
     }
 

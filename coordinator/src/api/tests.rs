@@ -1,6 +1,7 @@
 mod guard;
 mod matrix;
 mod projects;
+mod streams;
 mod tokens;
 mod variables;
 mod works;
@@ -87,8 +88,18 @@ impl World {
 
     /// Serves it over an in-memory pipe.
     async fn serve(&self) -> Channel {
+        self.serve_routes(self.setup.routes()).await
+    }
+
+    /// The same, with the services of what runs.
+    async fn serve_all(&self, works: &works::Works) -> Channel {
+        self.serve_routes(works.api.routes(self.setup.routes()))
+            .await
+    }
+
+    async fn serve_routes(&self, routes: Routes) -> Channel {
         let (near, far) = tokio::io::duplex(64 * 1024);
-        let routes = self.setup.guarded(self.setup.routes());
+        let routes = self.setup.guarded(routes);
         tokio::spawn(
             Server::builder()
                 .add_routes(Routes::from(routes))
