@@ -33,6 +33,10 @@ impl<'a, E: Environment, S: Stop> Git<'a, E, S> {
             .env("GIT_TERMINAL_PROMPT", "0")
             .env("GCM_INTERACTIVE", "Never")
             .env("GIT_LFS_SKIP_SMUDGE", "1")
+            // What moves a ref is noted with who did it, and to make that up git asks
+            // for the host's full name: for ten seconds, where nobody answers.
+            .env("GIT_COMMITTER_NAME", "Fleet")
+            .env("GIT_COMMITTER_EMAIL", "fleet@localhost")
             .env("GIT_ALLOW_PROTOCOL", "https:http:ssh")
             // The user's own settings are used, but no hooks and no daemon of
             // theirs has a place in a job's checkout.

@@ -558,3 +558,16 @@ async fn what_a_hook_leaves_running_is_gone_with_it() {
         &fs::read_to_string(world.project().join("../pid")).unwrap()
     ));
 }
+
+/// Git makes an identity up where it is given none, and looks the host's name up
+/// for it: that takes ten seconds where nobody answers.
+#[tokio::test]
+async fn git_is_told_who_it_is_and_looks_nothing_up() {
+    let world = World::new();
+    let job = world.job(&[
+        "cat .git/logs/HEAD .git/logs/refs/remotes/origin/main",
+        "echo \"<$GIT_COMMITTER_EMAIL>\"",
+    ]);
+    let end = world.run(job).await.succeeds();
+    end.shows(&["Fleet <fleet@localhost>", "Fleet <fleet@localhost>", "<>"]);
+}
