@@ -227,4 +227,23 @@ mod tests {
         assert_eq!(folder(BESIDE_V1, "4:memory:/x\n"), None);
         assert_eq!(folder("", "0::/\n"), None);
     }
+
+    #[test]
+    fn only_what_a_dead_process_has_made_is_swept() {
+        let mut child = std::process::Command::new("true").spawn().unwrap();
+        child.wait().unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let dead = format!("{PREFIX}{}-1", child.id());
+        let alive = format!("{PREFIX}{}-1", std::process::id());
+        for name in [dead.as_str(), &alive, "fleet-x", "other-1-1"] {
+            fs::create_dir(dir.path().join(name)).unwrap();
+        }
+        sweep(dir.path());
+        let entries = fs::read_dir(dir.path()).unwrap();
+        let mut left: Vec<_> = entries.map(|entry| entry.unwrap().file_name()).collect();
+        left.sort();
+        let mut expected = [alive.as_str(), "fleet-x", "other-1-1"];
+        expected.sort_unstable();
+        assert_eq!(left, expected);
+    }
 }
