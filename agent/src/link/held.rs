@@ -62,10 +62,20 @@ pub(super) struct Lease {
     control: watch::Sender<Control>,
     /// Cancelled when nobody needs to hear of the job any more.
     forget: CancellationToken,
+    /// None: a job of an earlier agent that nobody knows the place of.
+    place: Option<Place>,
+}
+
+/// Where a job works.
+#[derive(Clone, Copy)]
+struct Place {
     project: ProjectId,
     slot: u32,
     project_slot: u32,
 }
+
+/// More slots than an agent has, so that no job of an earlier one has such a number.
+const UNKNOWN_PLACES: u32 = 1000;
 
 /// The other ends of a lease.
 struct Ends {
@@ -77,7 +87,7 @@ struct Ends {
 }
 
 impl Lease {
-    fn new(spool: Reader, project: ProjectId, slot: u32, project_slot: u32) -> (Lease, Ends) {
+    fn new(spool: Reader, place: Option<Place>) -> (Lease, Ends) {
         let (acknowledged, taken) = watch::channel(0);
         let (control, controlled) = watch::channel(Control::Run);
         let (begun, started) = watch::channel(false);
@@ -97,9 +107,7 @@ impl Lease {
             finished,
             control,
             forget,
-            project,
-            slot,
-            project_slot,
+            place,
         };
         (lease, ends)
     }
@@ -142,9 +150,12 @@ impl Held {
                 .open(left.folder.path().join(LOG))?;
             let extent = watch::Sender::new(Extent::default());
             let spool = Reader::new(Arc::new(log), extent.subscribe());
-            let record = left.record;
-            let project = ProjectId(record.project_id);
-            let (lease, ends) = Lease::new(spool, project, record.slot, record.project_slot);
+            let place = left.record.map(|record| Place {
+                project: ProjectId(record.project_id),
+                slot: record.slot,
+                project_slot: record.project_slot,
+            });
+            let (lease, ends) = Lease::new(spool, place);
             tracing::info!(fence = %left.fence, "a lease of an earlier agent is taken up");
             self.follow(left.folder, ends, extent, None::<Ready<io::Result<Child>>>);
             self.leases.insert(left.fence, lease);
@@ -237,20 +248,18 @@ impl Held {
         let file =
             spool::create(&folder).map_err(|error| format!("make the log spool: {error}"))?;
         let file = Arc::new(file);
-        let slot = lowest_free(self.running().map(|lease| lease.slot));
-        let of_project = self.running().filter(|lease| lease.project == spec.project);
-        let project_slot = lowest_free(of_project.map(|lease| lease.project_slot));
+        let place = self.free_place(spec.project);
         let held = match &self.way {
             Way::Inside(channel) => {
                 let mut writer = Writer::new(Arc::clone(&file), None);
                 let spool = Reader::new(file, writer.grown());
-                let (held, ends) = Lease::new(spool, spec.project, slot, project_slot);
+                let (held, ends) = Lease::new(spool, Some(place));
                 let job = Job {
                     spec,
                     fence,
                     settings: Arc::clone(&self.settings),
-                    slot,
-                    project_slot,
+                    slot: place.slot,
+                    project_slot: place.project_slot,
                     mark: Mark::new(),
                 };
                 let bulk = GrpcBulk::new(channel.clone(), fence);
@@ -265,13 +274,13 @@ impl Held {
             Way::Supervised(starter) => {
                 let extent = watch::Sender::new(Extent::default());
                 let spool = Reader::new(file, extent.subscribe());
-                let (held, ends) = Lease::new(spool, spec.project, slot, project_slot);
+                let (held, ends) = Lease::new(spool, Some(place));
                 let (settings, starter) = (Arc::clone(&self.settings), starter.clone());
                 let folder = Folder::new(folder);
-                let place = folder.clone();
+                let own = folder.clone();
                 let starting = async move {
-                    let slots = (slot, project_slot);
-                    starter.start(&place, lease, slots, &settings).await
+                    let slots = (place.slot, place.project_slot);
+                    starter.start(&own, lease, slots, &settings).await
                 };
                 self.follow(folder, ends, extent, Some(starting));
                 held
@@ -308,6 +317,19 @@ impl Held {
 
     fn running(&self) -> impl Iterator<Item = &Lease> {
         self.leases.values().chain(&self.retired)
+    }
+
+    /// The lowest numbers that no job has that is held; of its project and of all.
+    fn free_place(&self, project: ProjectId) -> Place {
+        let all_known = self.running().all(|lease| lease.place.is_some());
+        let first = if all_known { 0 } else { UNKNOWN_PLACES };
+        let places = || self.running().filter_map(|lease| lease.place);
+        let of_project = places().filter(|place| place.project == project);
+        Place {
+            project,
+            slot: lowest_free(first, places().map(|place| place.slot)),
+            project_slot: lowest_free(first, of_project.map(|place| place.project_slot)),
+        }
     }
 
     /// Asks a job to stop; asking again can only make it harder.
@@ -364,11 +386,11 @@ pub(super) async fn finished(mut job: watch::Receiver<Option<Finished>>) -> Fini
     }
 }
 
-/// The smallest number none of the others has (`CI_CONCURRENT_ID`, as
-/// gitlab-runner gives it).
-fn lowest_free(taken: impl Iterator<Item = u32>) -> u32 {
+/// The smallest number from `first` on that none of the others has
+/// (`CI_CONCURRENT_ID`, as gitlab-runner gives it).
+fn lowest_free(first: u32, taken: impl Iterator<Item = u32>) -> u32 {
     let taken: BTreeSet<u32> = taken.collect();
-    (0..)
+    (first..)
         .find(|number| !taken.contains(number))
         .unwrap_or(u32::MAX)
 }

@@ -179,12 +179,18 @@ impl Follow {
             self.close();
             return self.end(finished(&result));
         }
-        let record = self.folder.record().unwrap_or_else(|error| {
-            tracing::error!(%folder, %error, "the record of a lease cannot be read");
-            None
-        });
-        let Some(record) = record else {
-            return self.end(broken("the job's supervisor did not begin"));
+        let record = match self.folder.record() {
+            Ok(Some(record)) => record,
+            Ok(None) => return self.end(broken("the job's supervisor did not begin")),
+            Err(error) => {
+                // It was written before the job began: that may have done anything.
+                tracing::error!(%folder, %error, "something of a job may be left");
+                self.started.send_replace(true);
+                self.close();
+                return self.end(broken(
+                    "the job's supervisor died, and what it wrote down is damaged",
+                ));
+            }
         };
         tracing::error!(%folder, "the job's supervisor died");
         self.started.send_replace(true);

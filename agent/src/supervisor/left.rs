@@ -12,7 +12,8 @@ use super::folder::Folder;
 pub(crate) struct Left {
     pub(crate) fence: Fence,
     pub(crate) folder: Folder,
-    pub(crate) record: v1::LeaseRecord,
+    /// None: it is damaged, so nobody knows where its job works.
+    pub(crate) record: Option<v1::LeaseRecord>,
 }
 
 impl Left {
@@ -30,15 +31,19 @@ impl Left {
                 continue;
             };
             let folder = Folder::new(entry.path());
-            let record = folder.record().unwrap_or_else(|error| {
-                tracing::error!(fence, %error, "the record of a lease cannot be read");
-                Some(v1::LeaseRecord {
-                    boot_id: boot_id.to_owned(),
-                    ..Default::default()
-                })
-            });
-            let of_now = record.filter(|record| record.boot_id == boot_id);
-            if let Some(record) = of_now {
+            let record = match folder.record() {
+                Ok(record) => record.filter(|record| record.boot_id == boot_id).map(Some),
+                Err(error) => {
+                    tracing::error!(
+                        fence,
+                        error = &error as &dyn std::error::Error,
+                        "the record of a lease cannot be read: its job may run anywhere, so \
+                         others get folders that no job had"
+                    );
+                    Some(None)
+                }
+            };
+            if let Some(record) = record {
                 all.push(Left {
                     fence: Fence(fence),
                     folder,
@@ -53,7 +58,7 @@ impl Left {
                 all.push(Left {
                     fence: Fence(fence),
                     folder,
-                    record,
+                    record: Some(record),
                 });
             }
         }
