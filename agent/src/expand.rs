@@ -142,6 +142,13 @@ impl Environment {
         self.index.get(key).map(|&at| self.list[at].value.as_str())
     }
 
+    /// What `key` stands for; of a file variable what the file holds.
+    #[must_use]
+    pub fn content(&self, key: &str) -> Option<&str> {
+        let variable = &self.list[*self.index.get(key)?];
+        Some(variable.content.as_deref().unwrap_or(&variable.value))
+    }
+
     /// Sets `key` to a plain public value (`CI_JOB_STATUS` changes between
     /// stages).
     pub fn set(&mut self, key: &str, value: &str) {

@@ -18,6 +18,7 @@ mod script;
 mod sources;
 mod variables;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use fleet_model::{Fence, JobSpec, Outcome};
@@ -66,6 +67,13 @@ pub struct Finished {
     pub outcome: Outcome,
     /// One line for people, masked; the reason where it did not succeed.
     pub message: String,
+}
+
+/// Where the job's file variables and logins are while it runs; none where it has
+/// no folders, and fails. What ends a job from outside removes it.
+pub(crate) fn temporary_folder(job: &Job) -> Option<PathBuf> {
+    let folders = folders::Folders::of(job).ok()?;
+    Some(folders.temporary.into())
 }
 
 /// Runs a job with the shell executor.

@@ -21,6 +21,7 @@ pub mod job;
 mod link;
 pub mod log;
 pub mod program;
+pub mod registry;
 pub mod script;
 mod settings;
 pub mod source;

@@ -376,10 +376,17 @@ async fn nothing_is_left_of_a_job_whose_supervisor_was_killed() {
     let mut talk = world.talk().await;
     talk.welcome().await;
     let begun = world.file("begun");
-    let script = format!("echo $$ > {}; exec setsid sleep 600", begun.display());
+    let logins = world.file("logins");
+    let script = format!(
+        "ls \"$DOCKER_CONFIG/config.json\" > {}; echo $$ > {}; exec setsid sleep 600",
+        logins.display(),
+        begun.display()
+    );
     talk.say(world.lease(&script)).await;
     talk.started().await;
     let job = wait_for(|| text(&begun)).await;
+    let logins = PathBuf::from(text(&logins).unwrap());
+    assert!(logins.exists());
     let lock = world.state().join("leases/7/lock");
     let supervisor = std::fs::read_to_string(lock).unwrap().parse().unwrap();
     kill_process(
@@ -396,6 +403,7 @@ async fn nothing_is_left_of_a_job_whose_supervisor_was_killed() {
     );
     let job = PathBuf::from("/proc").join(job);
     wait_for(|| (!job.join("exe").exists()).then_some(())).await;
+    assert!(!logins.exists());
     agent.signal(Signal::TERM);
     assert_eq!(agent.end().await, Some(0));
 }

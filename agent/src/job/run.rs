@@ -17,6 +17,7 @@ use crate::bulk::Bulk;
 use crate::executor::{Environment as _, Executor};
 use crate::expand::Environment as Variables;
 use crate::log::{Defaults, Masks, Sink};
+use crate::registry::{self, Credentials};
 use crate::script::remove_file_variables;
 use crate::source::Options;
 
@@ -46,6 +47,8 @@ pub(super) struct Settled {
     pub(super) flags: Flags,
     pub(super) variables: Variables,
     pub(super) options: Options,
+    /// For registries.
+    pub(super) credentials: Credentials,
 }
 
 #[derive(Default)]
@@ -107,7 +110,13 @@ pub(super) async fn run<X: Executor, B: Bulk, S: Sink + Send>(
     let resolved = settled
         .iter()
         .flat_map(|settled| settled.variables.secrets());
-    let secrets = variables::secrets(&job.spec).chain(resolved);
+    let logins: Vec<String> = settled
+        .iter()
+        .flat_map(|settled| settled.credentials.secrets())
+        .collect();
+    let secrets = variables::secrets(&job.spec)
+        .chain(resolved)
+        .chain(logins.iter().map(String::as_str));
     let masks = match Masks::new(secrets, [], defaults) {
         Ok(masks) => masks,
         // Nothing may be logged that cannot be masked.
@@ -153,11 +162,16 @@ fn settle(job: &Job, timeout: Duration, warnings: &mut Vec<String>) -> Result<Se
         let text = "setting GIT_CLONE_PATH is not allowed with the shell executor";
         return Err(Failure::Configuration(text.into()));
     }
+    let auth_config = variables.content("DOCKER_AUTH_CONFIG");
+    let credentials = Credentials::of(auth_config, &job.spec.registries, &mut |text| {
+        warnings.push(text);
+    });
     Ok(Settled {
         folders,
         flags,
         variables,
         options,
+        credentials,
     })
 }
 
@@ -335,13 +349,14 @@ impl<X: Executor, B: Bulk, S: Sink + Send> Running<'_, X, B, S> {
         let _not_there = std::fs::remove_dir_all(&self.settled.folders.transfer);
     }
 
-    /// Removes file variables and credentials.
+    /// Removes file variables and credentials, the job's logins among them.
     pub(super) fn remove_secrets(&mut self) {
         let folders = &self.settled.folders;
         let temporary = std::path::Path::new(&folders.temporary);
         let variables = self.settled.variables.variables();
         let removed = remove_file_variables(temporary, variables)
-            .and_then(|()| crate::source::remove_credentials(temporary));
+            .and(crate::source::remove_credentials(temporary))
+            .and(registry::folder::remove(temporary));
         if let Err(error) = removed {
             self.console
                 .warning(format!("remove file variables: {error}"));

@@ -14,6 +14,7 @@ use super::{console, variables};
 use crate::bulk::Bulk;
 use crate::executor::{Ended, Environment as _, Executor, Place};
 use crate::log::Sink;
+use crate::registry::folder::{self, Access};
 use crate::script::{self, Block, Checks, Program, Sections, write_file_variables};
 
 /// The clock of an `after_script` that has none of its own.
@@ -36,7 +37,9 @@ impl<X: Executor, B: Bulk, S: Sink + Send> Running<'_, X, B, S> {
         std::fs::create_dir_all(&self.settled.folders.builds).map_err(failed)?;
         self.remove_secrets();
         self.write_file_variables().map_err(failed)?;
-        self.make_temporary_folder().map_err(failed)
+        self.make_temporary_folder().map_err(failed)?;
+        let temporary = Path::new(&self.settled.folders.temporary);
+        folder::write(temporary, &self.settled.credentials, Access::Owner).map_err(failed)
     }
 
     /// So that the script need not start `mkdir` for it, which takes longer than

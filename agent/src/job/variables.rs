@@ -9,6 +9,7 @@ use super::folders::Folders;
 use super::{Job, platform};
 use crate::duration;
 use crate::expand::{Environment, short_token};
+use crate::registry;
 
 /// The whole list in order of precedence, the last of a name wins: the job's
 /// own can replace what stands before them, not what stands after.
@@ -36,6 +37,7 @@ pub(super) fn list(
         plain("CI_SERVER", "yes"),
         plain("CI_JOB_STATUS", "running"),
         plain("CI_JOB_TIMEOUT", &timeout.as_secs().to_string()),
+        plain("DOCKER_CONFIG", &registry::folder::path(&folders.temporary)),
     ]);
     all.extend(
         spec.variables

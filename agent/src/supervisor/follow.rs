@@ -1,7 +1,10 @@
 //! The agent's side: one supervisor, from its start or its finding to its end.
 
+use std::ffi::OsStr;
 use std::io;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 use std::time::Duration;
 
 use fleet_model::Outcome;
@@ -19,6 +22,7 @@ use super::frame::{self, Frames};
 use super::run::broken;
 use crate::executor::Mark;
 use crate::job::{Control, Finished};
+use crate::source::remove_tree;
 use crate::spool::{Extent, LOG};
 
 /// Between two looks at a supervisor that does not listen (yet).
@@ -204,6 +208,7 @@ impl Follow {
             }
             Err(error) => tracing::error!(%folder, %error, "something of a job may be left"),
         }
+        remove_secrets(&record);
         self.close();
         self.end(broken("the job's supervisor died"));
     }
@@ -217,6 +222,19 @@ impl Follow {
     fn end(&self, finished: Finished) {
         self.extent.send_modify(|extent| extent.closed = true);
         self.finished.send_replace(Some(finished));
+    }
+}
+
+/// Removes the files of a job that could not do so itself. Nothing of it runs any
+/// more.
+pub(super) fn remove_secrets(record: &v1::LeaseRecord) {
+    let folder = Path::new(OsStr::from_bytes(&record.temporary_dir));
+    if !folder.is_absolute() {
+        return;
+    }
+    if let Err(error) = remove_tree(folder, &|| true) {
+        let folder = folder.display();
+        tracing::error!(%folder, %error, "a job's file variables and logins may be left");
     }
 }
 

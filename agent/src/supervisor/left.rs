@@ -7,6 +7,7 @@ use fleet_model::Fence;
 use fleet_proto::v1;
 
 use super::folder::Folder;
+use super::follow::remove_secrets;
 
 /// A lease that an earlier agent took.
 pub(crate) struct Left {
@@ -31,8 +32,9 @@ impl Left {
                 continue;
             };
             let folder = Folder::new(entry.path());
-            let record = match folder.record() {
-                Ok(record) => record.filter(|record| record.boot_id == boot_id).map(Some),
+            let (of_now, of_before) = match folder.record() {
+                Ok(Some(record)) if record.boot_id == boot_id => (Some(Some(record)), None),
+                Ok(other) => (None, other),
                 Err(error) => {
                     tracing::error!(
                         fence,
@@ -40,10 +42,10 @@ impl Left {
                         "the record of a lease cannot be read: its job may run anywhere, so \
                          others get folders that no job had"
                     );
-                    Some(None)
+                    (Some(None), None)
                 }
             };
-            if let Some(record) = record {
+            if let Some(record) = of_now {
                 all.push(Left {
                     fence: Fence(fence),
                     folder,
@@ -53,6 +55,9 @@ impl Left {
             }
             // A supervisor that is only about to begin finds no folder, or no lock.
             if let Some(_locked) = folder.lock()? {
+                if let Some(record) = of_before {
+                    remove_secrets(&record);
+                }
                 std::fs::remove_dir_all(folder.path())?;
             } else if let Some(record) = wait_for_record(&folder) {
                 all.push(Left {

@@ -80,16 +80,27 @@ pub(crate) async fn run() -> Result<(), Error> {
     let spec = fleet_proto::convert::required(lease.job, "job")
         .and_then(JobSpec::try_from)
         .map_err(|error| Error::Assignment(error.to_string()))?;
-    let record = v1::LeaseRecord {
-        boot_id: crate::clock::boot_id(),
-        project_id: spec.project.0,
-        slot: assignment.slot,
-        project_slot: assignment.project_slot,
-        mark: mark.to_string(),
-    };
     let workplace = assignment.workplace.unwrap_or_default();
     let server = workplace.server.clone();
     let settings = Arc::new(settings(workplace));
+    let fence = Fence(lease.fence);
+    let job = Job {
+        spec,
+        fence,
+        settings: Arc::clone(&settings),
+        slot: assignment.slot,
+        project_slot: assignment.project_slot,
+        mark: mark.clone(),
+    };
+    let temporary = job::temporary_folder(&job).unwrap_or_default();
+    let record = v1::LeaseRecord {
+        boot_id: crate::clock::boot_id(),
+        project_id: job.spec.project.0,
+        slot: assignment.slot,
+        project_slot: assignment.project_slot,
+        mark: mark.to_string(),
+        temporary_dir: temporary.into_os_string().into_vec().into(),
+    };
     let file = spool::create(folder.path()).map_err(failed)?;
     folder.write_record(&record).map_err(failed)?;
     let listener = folder.listen().map_err(failed)?;
@@ -101,16 +112,7 @@ pub(crate) async fn run() -> Result<(), Error> {
     let (taken, log_taken) = watch::channel(0);
     let writer = Writer::new(Arc::new(file), Some(log_taken));
     let extent = writer.grown();
-    let fence = Fence(lease.fence);
     let bulk = IdentityBulk::new(server, settings.state_dir.clone(), fence);
-    let job = Job {
-        spec,
-        fence,
-        settings,
-        slot: assignment.slot,
-        project_slot: assignment.project_slot,
-        mark: mark.clone(),
-    };
     let over = tokio::spawn(carry_out(job, bulk, writer, controlled));
     let finished = end(over, mark, folder.clone(), fence, extent.clone());
     let orders = Orders { control, taken };

@@ -1,4 +1,4 @@
-use fleet_model::{FailureReason, Outcome, Variable};
+use fleet_model::{FailureReason, Outcome, RegistryLogin, Token, Variable};
 
 use super::world::{World, after, gone, step, with};
 
@@ -326,4 +326,52 @@ async fn a_log_over_its_limit_keeps_its_end() {
         "ERROR: Job failed: exit status 5",
     ]);
     assert!(ran.raw.len() < 2_000_000);
+}
+
+#[tokio::test]
+async fn every_job_has_a_docker_configuration_of_its_own() {
+    let world = World::new();
+    let mut job = world.job(&[
+        "test \"$DOCKER_CONFIG\" = \"$CI_PROJECT_DIR.tmp/.docker\"",
+        "cat \"$DOCKER_CONFIG/config.json\"",
+        "stat -c %a \"$DOCKER_CONFIG\" \"$DOCKER_CONFIG/config.json\"",
+        "mkdir \"$DOCKER_CONFIG/left\"",
+    ]);
+    job.registries.push(RegistryLogin {
+        registry: "reg.example:5000".into(),
+        username: "builder".into(),
+        password: Token("the-password".into()),
+    });
+    let config =
+        r#"{"auths": {"other.example": {"auth": "dTpzZWNyZXQtd29yZA=="}}, "credsStore": "x"}"#;
+    let job = with(job, &[("DOCKER_AUTH_CONFIG", config)]);
+    let folder = world.path("builds/0/group/project.tmp/.docker");
+    for _again in 0..2 {
+        world
+            .run(job.clone())
+            .await
+            .succeeds()
+            .shows(&[
+                "$DOCKER_AUTH_CONFIG names credential helpers",
+                "\"other.example\": {",
+                "\"auth\": \"[MASKED]\"",
+                "\"reg.example:5000\": {",
+                "700",
+                "600",
+            ])
+            .hides("dTpzZWNyZXQtd29yZA==")
+            .hides("the-password");
+        assert!(!folder.exists());
+    }
+    let own = with(
+        world.job(&["echo \"own=$DOCKER_CONFIG\""]),
+        &[("DOCKER_CONFIG", "/some/where")],
+    );
+    world.run(own).await.succeeds().shows(&["own=/some/where"]);
+    let failed = world.job(&["exit 3"]);
+    world
+        .run(failed)
+        .await
+        .fails(FailureReason::SCRIPT_FAILURE, 3);
+    assert!(!folder.exists());
 }

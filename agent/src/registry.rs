@@ -1,0 +1,17 @@
+//! Registries: what an image's name says, and who may pull it.
+//!
+//! All of it is pure but [`folder`], which keeps a job's credentials where
+//! Docker's own client looks for them.
+
+mod auth;
+mod credentials;
+pub(crate) mod folder;
+mod key;
+mod reference;
+
+pub use auth::Auth;
+pub use credentials::{Credentials, Login};
+pub use reference::{BadReference, Reference};
+
+#[cfg(test)]
+mod tests;
