@@ -6,13 +6,16 @@
 
 mod command;
 mod descendants;
+mod docker;
 mod process;
 mod shell;
 
 use std::future::Future;
 use std::io;
 
-use crate::log::Room;
+use fleet_model::FailureReason;
+
+use crate::log::{Line, Room};
 
 pub use command::Command;
 pub use descendants::{BadMark, Mark};
@@ -31,6 +34,32 @@ pub trait Executor: Sync {
     /// # Errors
     /// [`Error`], with nothing left behind.
     fn prepare(&self) -> impl Future<Output = Result<Self::Environment, Error>> + Send;
+}
+
+/// Takes what an executor has to tell the job's log.
+pub trait Say: Send {
+    /// Takes a line.
+    fn say(&mut self, line: Line);
+
+    /// Takes a line without colour.
+    fn plain(&mut self, text: &str) {
+        self.say(Line::Plain(text.to_owned()));
+    }
+
+    /// Takes a green line.
+    fn info(&mut self, text: &str) {
+        self.say(Line::Info(text.to_owned()));
+    }
+
+    /// Takes a warning.
+    fn warning(&mut self, text: &str) {
+        self.say(Line::Warning(text.to_owned()));
+    }
+
+    /// Takes an error.
+    fn error(&mut self, text: &str) {
+        self.say(Line::Error(text.to_owned()));
+    }
 }
 
 /// Where the programs of one job run, one at a time.
@@ -154,6 +183,17 @@ pub enum Error {
         /// One that does.
         pid: i32,
     },
+    /// It stays so however often it is tried: the job fails for this reason.
+    #[error("{message}")]
+    Final {
+        /// GitLab's name for it.
+        reason: FailureReason,
+        /// What failed, and what to do.
+        message: String,
+    },
+    /// The container engine did not do what it was asked to.
+    #[error("{0}")]
+    Engine(String),
 }
 
 /// What this host runs, as `CI_RUNNER_EXECUTABLE_ARCH` has it: `linux/amd64`.

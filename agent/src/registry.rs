@@ -11,6 +11,7 @@ mod reference;
 
 pub use auth::Auth;
 pub use credentials::{Credentials, Login};
+pub(crate) use reference::image_id;
 pub use reference::{BadReference, Reference};
 
 #[cfg(test)]

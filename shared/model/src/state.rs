@@ -90,6 +90,12 @@ impl FailureReason {
     /// The pipeline asks for what this agent's settings refuse.
     pub const RUNNER_CONFIGURATION_ERROR: FailureReason =
         FailureReason(Cow::Borrowed("runner_configuration_error"));
+    /// An image did not come from its registry.
+    pub const IMAGE_PULL_FAILURE: FailureReason =
+        FailureReason(Cow::Borrowed("image_pull_failure"));
+    /// A service that the agent needs cannot be reached.
+    pub const RUNNER_EXTERNAL_DEPENDENCY_FAILURE: FailureReason =
+        FailureReason(Cow::Borrowed("runner_external_dependency_failure"));
     /// Nobody took the job in time, or its agent was never heard of again.
     pub const STUCK_OR_TIMEOUT_FAILURE: FailureReason =
         FailureReason(Cow::Borrowed("stuck_or_timeout_failure"));
