@@ -6,10 +6,10 @@ mod cgroup;
 mod checkout;
 mod clock;
 mod coordinator;
-mod daemon;
+pub(crate) mod daemon;
 mod disk;
-mod leftovers;
-mod network;
+pub(crate) mod leftovers;
+pub(crate) mod network;
 mod person;
 #[cfg(test)]
 mod tests;
@@ -21,17 +21,18 @@ pub use coordinator::Coordinator;
 pub use disk::Disk;
 pub use network::HUB;
 pub use person::{JoinToken, Person};
+pub(crate) use view::text;
 pub use view::{JobView, PipelineView};
 
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU32, Ordering};
 
 use anyhow::{Context, Result, ensure};
 use tempfile::TempDir;
 
 use crate::binary::program;
+use crate::docker::{BUSYBOX, Gate, Login, Registry};
 use crate::wait::wait_within;
 use network::Network;
 
@@ -44,6 +45,8 @@ pub struct Setup {
     hosts: usize,
     slots: u32,
     settings: Vec<String>,
+    engines: bool,
+    agents: Vec<(String, String)>,
 }
 
 impl Setup {
@@ -54,6 +57,8 @@ impl Setup {
             hosts,
             slots: 2,
             settings: Vec::new(),
+            engines: false,
+            agents: Vec::new(),
         }
     }
 
@@ -69,6 +74,21 @@ impl Setup {
     pub fn coordinator(mut self, settings: &[&str]) -> Setup {
         self.settings
             .extend(settings.iter().map(|one| (*one).to_owned()));
+        self
+    }
+
+    /// A Docker engine on each host, with [`BUSYBOX`](crate::docker::BUSYBOX), for
+    /// agents that run their jobs in it.
+    #[must_use]
+    pub fn docker(mut self) -> Setup {
+        self.engines = true;
+        self.agent("FLEET_EXECUTOR", "docker")
+    }
+
+    /// A setting of all agents, by the name it has in the environment.
+    #[must_use]
+    pub fn agent(mut self, name: &str, value: &str) -> Setup {
+        self.agents.push((name.to_owned(), value.to_owned()));
         self
     }
 
@@ -107,9 +127,8 @@ pub struct Fleet {
 
 impl Fleet {
     fn new(setup: &Setup) -> Result<Fleet> {
-        static NUMBER: AtomicU32 = AtomicU32::new(1);
         leftovers::remove();
-        let prefix = leftovers::prefix(NUMBER.fetch_add(1, Ordering::Relaxed));
+        let prefix = leftovers::next_prefix();
         let root =
             TempDir::with_prefix(format!("{prefix}-")).context("make a folder for a test")?;
         for folder in ["logs", "tmp", "people", "marks", "output"] {
@@ -127,8 +146,18 @@ impl Fleet {
         for number in 1..=setup.hosts {
             let namespace = network.add_host(&prefix)?;
             let name = format!("h{number}");
-            let host = Host::new(name, namespace, agent.clone(), setup.slots, root.path())?;
+            let mut host = Host::new(name, namespace, agent.clone(), setup.slots, root.path())?;
+            for (name, value) in &setup.agents {
+                host.set_env(name, value);
+            }
+            if setup.engines {
+                host.add_engine()?;
+            }
             hosts.push(host);
+        }
+        for engine in hosts.iter_mut().filter_map(|host| host.engine.as_mut()) {
+            engine.wait_ready()?;
+            engine.load(&BUSYBOX)?;
         }
         Ok(Fleet {
             coordinator,
@@ -253,6 +282,30 @@ impl Fleet {
         Ok(())
     }
 
+    /// Starts a registry at this port of the hub; engines trust it, and the
+    /// coordinator beside it.
+    ///
+    /// # Errors
+    /// If it does not start.
+    pub fn registry(&self, port: u16, login: &Login) -> Result<Registry> {
+        let hub = self.network.hub.clone();
+        let registry = Registry::start(hub, port, login, self.root.path())?;
+        // A registry may send its clients to the coordinator for a token.
+        let ca = fs::read_to_string(self.coordinator.data().join("ca.pem")).unwrap_or_default();
+        for engine in self.hosts.iter().filter_map(|host| host.engine.as_ref()) {
+            engine.trust(&registry, &[&ca])?;
+        }
+        Ok(registry)
+    }
+
+    /// A gate at this port of the hub, closed.
+    ///
+    /// # Errors
+    /// If the port is taken.
+    pub fn gate(&self, port: u16) -> Result<Gate> {
+        Gate::new(&self.network.hub, port)
+    }
+
     /// Where jobs leave marks for the test.
     #[must_use]
     pub fn marks(&self) -> PathBuf {
@@ -364,7 +417,7 @@ impl Drop for Fleet {
 }
 
 /// What programs of a fleet find in their environment.
-fn environment(home: &Path, tmp: &Path) -> Vec<(String, String)> {
+pub(crate) fn environment(home: &Path, tmp: &Path) -> Vec<(String, String)> {
     let path = std::env::var("PATH").unwrap_or_else(|_| "/usr/sbin:/usr/bin:/sbin:/bin".into());
     [
         ("PATH", path),

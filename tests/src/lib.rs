@@ -1,12 +1,14 @@
 //! The harness: runs the real `fleetctl` in a git repository made for one test,
 //! and looks at what it printed, what it left and what it took; or runs a whole
-//! fleet on several hosts ([`fleet`]).
+//! fleet on several hosts ([`fleet`]), with Docker engines and registries
+//! ([`docker`]).
 //!
 //! Nothing here knows how Fleet works inside. A test waits for a condition with
 //! a deadline, never for a time.
 
 mod binary;
 mod command;
+pub mod docker;
 pub mod fleet;
 mod process;
 mod project;

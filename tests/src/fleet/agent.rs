@@ -11,12 +11,15 @@ use super::daemon::{Daemon, Recipe};
 use super::network::{HUB, Namespace};
 use super::person::JoinToken;
 use crate::command::{Command, Finished};
+use crate::docker::Engine;
 use crate::process::Process;
 
 /// A host and the `fleet-agent` on it, which can be killed and started again.
 pub struct Host {
     /// Its name, and its agent's.
     pub name: String,
+    /// Its Docker engine, if it has one.
+    pub engine: Option<Engine>,
     namespace: Namespace,
     program: PathBuf,
     slots: u32,
@@ -44,6 +47,7 @@ impl Host {
         let mut host = Host {
             cgroup: Cgroup::create(&format!("e2e-{}", namespace.name())),
             name,
+            engine: None,
             namespace,
             program,
             slots,
@@ -56,6 +60,25 @@ impl Host {
         fs::write(host.names(), names).context("write a hosts file")?;
         host.new_boot()?;
         Ok(host)
+    }
+
+    /// Starts to start a Docker engine, which the agent finds in its settings.
+    pub(crate) fn add_engine(&mut self) -> Result<()> {
+        let log = self.log().with_extension("docker.log");
+        let mut engine = Engine::new(self.namespace.clone(), self.root.join("docker"), log)?;
+        engine.launch()?;
+        self.set_env("FLEET_DOCKER_HOST", &engine.host());
+        self.engine = Some(engine);
+        Ok(())
+    }
+
+    /// Its Docker engine.
+    ///
+    /// # Errors
+    /// If the test wanted none.
+    pub fn docker(&self) -> Result<&Engine> {
+        let engine = self.engine.as_ref();
+        engine.with_context(|| format!("{} has no Docker engine", self.name))
     }
 
     /// The folder with the agent's identity, settings and leases.
@@ -235,16 +258,22 @@ impl Host {
     pub fn power_off(&mut self) -> Result<()> {
         self.cut()?;
         self.daemon = None;
+        if let Some(engine) = &mut self.engine {
+            engine.end()?;
+        }
         self.namespace.kill_all()
     }
 
-    /// Power is back; the agent starts.
+    /// Power is back; engine and agent start.
     ///
     /// # Errors
     /// If the host cannot be connected.
     pub fn power_on(&mut self) -> Result<()> {
         self.new_boot()?;
         self.reconnect()?;
+        if let Some(engine) = &mut self.engine {
+            engine.start()?;
+        }
         self.start()
     }
 
@@ -315,6 +344,9 @@ impl Host {
     /// Ends all that is on it, for good.
     pub(crate) fn end(mut self) -> Result<()> {
         self.daemon = None;
+        if let Some(engine) = &mut self.engine {
+            engine.end()?;
+        }
         self.namespace.kill_all()
     }
 

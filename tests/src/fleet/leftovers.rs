@@ -5,17 +5,25 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Once;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use anyhow::{Context, Result};
 
 use super::cgroup;
 use super::network::{Namespace, run};
+use crate::docker::remove_cgroups;
 
 const PREFIX: &str = "fleet-e2e-";
 
 /// A prefix for all names of one fleet of this process.
 pub(crate) fn prefix(number: u32) -> String {
     format!("{PREFIX}{}-{number}", std::process::id())
+}
+
+/// The same with a number nobody else in this process has.
+pub(crate) fn next_prefix() -> String {
+    static NUMBER: AtomicU32 = AtomicU32::new(1);
+    prefix(NUMBER.fetch_add(1, Ordering::Relaxed))
 }
 
 /// Removes what dead test processes have left, once a process.
@@ -35,6 +43,7 @@ pub(crate) fn try_remove() -> Result<()> {
             Namespace::of(name).remove()?;
         }
     }
+    remove_cgroups(is_left)?;
     cgroup::remove_left(|name| name.strip_prefix("e2e-").is_some_and(is_left))?;
     for name in names(&std::env::temp_dir())? {
         if is_left(&name) {
