@@ -10,6 +10,7 @@
 //! | `group/<id>`, `project/<id>` | a group, a project with its protected refs and settings |
 //! | `variable/<owner>/<key>/<environment scope>` | a variable, its value sealed |
 //! | `token/<id>`, `user/<id>` | a token as its hash; the number of a user's name |
+//! | `deleted/<id>` | the path of a deleted project of which something is left |
 //! | `meta/next-group` ... | counters: no number is used twice |
 
 mod path;
@@ -176,6 +177,8 @@ struct Shared {
 struct State {
     groups: BTreeMap<GroupId, Group>,
     projects: BTreeMap<ProjectId, Project>,
+    /// Deleted ones of which something is left, and where they were.
+    deleted: BTreeMap<ProjectId, String>,
     /// What is at each path, by the path in lower case.
     paths: BTreeMap<String, Node>,
     variables: BTreeMap<variable::Key, variable::Record>,
@@ -222,6 +225,8 @@ impl Counter {
     }
 }
 
+/// Followed by the number of a project.
+const DELETED: &str = "deleted/";
 const NEXT_GROUP: &str = "meta/next-group";
 const NEXT_PROJECT: &str = "meta/next-project";
 const NEXT_TOKEN: &str = "meta/next-token";
@@ -249,6 +254,13 @@ impl Catalog {
         }
         for (_, project) in records.take::<Project>("project/")? {
             state.insert_project(project);
+        }
+        for (id, path) in records.take::<String>(DELETED)? {
+            let id = u64::from_str_radix(&id, 16).map_err(|error| StoreError::Corrupt {
+                key: format!("{DELETED}{id}"),
+                source: serde::de::Error::custom(error),
+            })?;
+            state.deleted.insert(ProjectId(id), path);
         }
         for (_, record) in records.take::<variable::Record>("variable/")? {
             state.variables.insert(record.key(), record);

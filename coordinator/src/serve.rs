@@ -215,15 +215,10 @@ impl Running {
             started_at,
         };
         let clear = {
-            let (core, sources) = (core.clone(), sources.clone());
+            let sources = sources.clone();
             let clear = move |project| -> std::pin::Pin<Box<dyn Future<Output = ()> + Send>> {
-                let (core, sources) = (core.clone(), sources.clone());
-                Box::pin(async move {
-                    if core.forget_project(project).await.is_err() {
-                        warn!(%project, "pipelines of a deleted project still run");
-                    }
-                    sources.delete(project).await;
-                })
+                let sources = sources.clone();
+                Box::pin(async move { sources.clear(project).await })
             };
             Arc::new(clear)
         };
@@ -289,7 +284,10 @@ impl Running {
             self.journal.clone(),
             stop.clone(),
         ));
-        tasks.spawn(until(stop.clone(), sweep(self.core.clone())));
+        tasks.spawn(until(
+            stop.clone(),
+            sweep(self.core.clone(), self.sources.clone()),
+        ));
         let (identity, own) = (self.identity.clone(), Arc::clone(&self.certificate));
         let names = settings.names();
         tasks.spawn(until(stop.clone(), async move {
@@ -391,11 +389,12 @@ fn write_bundle(folder: &Path, bundle: &str) -> Result<(), Error> {
     written.map_err(start(&format!("write {}", path.display())))
 }
 
-async fn sweep(core: Handle) {
+async fn sweep(core: Handle, sources: Sources) {
     let mut every = tokio::time::interval(SWEPT_EVERY);
     loop {
         every.tick().await;
         core.sweep().await;
+        sources.clear_deleted().await;
     }
 }
 

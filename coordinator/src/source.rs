@@ -30,12 +30,13 @@ use std::sync::Arc;
 
 use fleet_language::PipelineSource;
 use fleet_model::{PipelineId, ProjectId};
+use fleet_queue::{CancelMode, Rejected};
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
 use crate::audit::Audit;
 use crate::catalog::{Catalog, Principal, Project, Role};
-use crate::core::Handle;
+use crate::core::{Handle, HandleError};
 use crate::event::{Error, Event, Events, Kind, Outcome, options};
 use crate::secret::Sealer;
 use crate::store::{Batch, Journal, Records};
@@ -125,7 +126,8 @@ impl Sources {
     }
 
     /// Makes the pipelines of pushes that an earlier process had accepted, each once.
-    /// What cannot be settled now is settled with the project's next push.
+    /// What cannot be settled now is settled with the project's next push. What is left
+    /// of deleted projects is removed.
     pub(crate) async fn settle(&self) {
         for id in self.0.intents.projects() {
             let _moving = self.0.repositories.lock(id).await;
@@ -139,6 +141,7 @@ impl Sources {
                 None => self.forget_intents(id),
             }
         }
+        self.clear_deleted().await;
     }
 
     /// Creates a pipeline for a branch or tag: its short or full name, or nothing for
@@ -208,14 +211,49 @@ impl Sources {
         }
     }
 
-    /// Removes a deleted project's repository and what was to be settled of it.
-    pub(crate) async fn delete(&self, project: ProjectId) {
-        if let Err(error) = self.0.repositories.delete(project).await {
+    /// Removes what a deleted project left: pipelines, logs, artifacts, its repository
+    /// and what was to be settled of it. What runs is stopped; what cannot be removed
+    /// yet is [`Sources::clear_deleted`]'s another time.
+    pub(crate) async fn clear(&self, project: ProjectId) {
+        let repository = self.0.repositories.delete(project).await;
+        if let Err(error) = &repository {
             tracing::error!(%project, %error,
-                "the repository of a deleted project could not be removed; it goes at the next start");
+                "the repository of a deleted project could not be removed; it is tried again");
         }
         self.forget_intents(project);
         self.0.mirrors.forget(project);
+        if self.forget_pipelines(project).await && repository.is_ok() {
+            self.0.catalog.cleared(project);
+        }
+    }
+
+    /// Removes what is left of deleted projects.
+    pub(crate) async fn clear_deleted(&self) {
+        for project in self.0.catalog.deleted() {
+            self.clear(project).await;
+        }
+    }
+
+    /// Whether no pipeline of the project is left.
+    async fn forget_pipelines(&self, project: ProjectId) -> bool {
+        let core = &self.0.core;
+        let mut stopped = None;
+        loop {
+            let refused = match core.forget_project(project).await {
+                Ok(()) => return true,
+                Err(refused) => refused,
+            };
+            match refused {
+                // One that is stopped already has a job that is still to end.
+                HandleError::Rejected(Rejected::PipelineActive(id)) if stopped != Some(id) => {
+                    stopped = Some(id);
+                    if core.cancel(id, CancelMode::Forced).await.is_err() {
+                        return false;
+                    }
+                }
+                _ => return false,
+            }
+        }
     }
 
     /// Git's smart HTTP, below every path.

@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use super::path::{self, shortened};
 use super::{
-    Batch, Catalog, Error, Mark, NEXT_GROUP, NEXT_PROJECT, Node, Owner, Project, ProtectedRef,
-    State, now, number, protect, setting,
+    Batch, Catalog, DELETED, Error, Mark, NEXT_GROUP, NEXT_PROJECT, Node, Owner, Project,
+    ProtectedRef, State, now, number, protect, setting,
 };
 
 /// The number of a group.
@@ -225,8 +225,8 @@ impl Catalog {
 
     /// Removes a project with its variables and tokens; returns it as it was. Its
     /// repository, pipelines, logs and artifacts are for the caller to remove, once
-    /// the mark is durable: its number is never used again, so what is left of it
-    /// after a crash can be told.
+    /// the mark is durable; until [`Catalog::cleared`] it is one of
+    /// [`Catalog::deleted`].
     ///
     /// # Errors
     /// It is gone already.
@@ -235,10 +235,27 @@ impl Catalog {
             let project = state.projects.remove(&id).ok_or_else(gone)?;
             state.paths.remove(&project.path.to_ascii_lowercase());
             batch.delete(format!("project/{}", number(id.0)));
+            batch.put(format!("{DELETED}{}", number(id.0)), &project.path);
+            state.deleted.insert(id, project.path.clone());
             state.remove_variables(Owner::Project(id), batch);
             state.remove_tokens(&project.path, batch);
             Ok(project)
         })
+    }
+
+    /// Deleted projects of which something is left.
+    pub(crate) fn deleted(&self) -> Vec<ProjectId> {
+        self.read().deleted.keys().copied().collect()
+    }
+
+    /// Notes that nothing of a deleted project is left.
+    pub(crate) fn cleared(&self, id: ProjectId) {
+        // Lost, it is looked for once more.
+        let _mark = self.change(|state, batch| {
+            state.deleted.remove(&id).ok_or_else(gone)?;
+            batch.delete(format!("{DELETED}{}", number(id.0)));
+            Ok(())
+        });
     }
 
     /// The number of the project's next pipeline, counted on.

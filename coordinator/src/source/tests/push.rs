@@ -289,7 +289,7 @@ async fn a_deleted_project_leaves_nothing_to_the_next_of_its_path() {
     clone.ok(&["push", "origin", "main"]).await;
     let project = world.catalog.project("group/app").unwrap();
     world.catalog.delete_project(project.id).unwrap();
-    world.sources.delete(project.id).await;
+    world.sources.clear(project.id).await;
     assert!(!world.repository(&project).exists());
     assert_has(
         &clone.fails(&["fetch", "origin"]).await,
@@ -298,4 +298,30 @@ async fn a_deleted_project_leaves_nothing_to_the_next_of_its_path() {
     world.project("group/app");
     let said = clone.ok(&["ls-remote", "origin"]).await;
     assert_eq!(said, "");
+}
+
+#[tokio::test]
+async fn what_a_crash_left_of_a_deleted_project_is_removed_at_the_next_start() {
+    let world = World::new().await;
+    let clone = world.clone(Role::Maintainer).await;
+    clone.ok(&["push", "origin", "main"]).await;
+    let project = world.catalog.project("group/app").unwrap();
+    let other = world.project("group/other");
+    let url = world.url(Role::Maintainer, "group/other");
+    clone.ok(&["push", &url, "main"]).await;
+    world.catalog.delete_project(project.id).unwrap();
+    let world = world.restarted().await;
+    assert!(!world.repository(&project).exists());
+    assert!(world.repository(&other).exists());
+    let pipelines = world.pipelines().await;
+    let left: Vec<&str> = pipelines
+        .iter()
+        .map(|it| it.project_path.as_str())
+        .collect();
+    assert_eq!(left, ["group/other"]);
+    assert_eq!(world.catalog.deleted(), []);
+    let world = world.restarted_with(|state| {
+        assert!(!state.keys().any(|key| key.starts_with("deleted/")));
+    });
+    assert_eq!(world.await.catalog.deleted(), []);
 }
