@@ -31,4 +31,4 @@ mod supervisor;
 mod vectors;
 
 pub use link::{Error, run};
-pub use settings::{Settings, Shell};
+pub use settings::{Log, Settings, Shell};

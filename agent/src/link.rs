@@ -69,10 +69,13 @@ pub async fn run(
     stop: CancellationToken,
 ) -> Result<(), Error> {
     make_state_folder(&settings)?;
-    let mut held = Held::new(Arc::new(settings), Way::Inside(channel.clone()));
+    let settings = Arc::new(settings);
+    let mut held = Held::new(Arc::clone(&settings), Way::Inside(channel.clone()));
     let (_same, channel) = watch::channel(channel);
+    let (_unchanged, settings) = watch::channel(settings);
     let orders = Orders {
         channel,
+        settings,
         jobs: Jobs::All,
         drain: CancellationToken::new(),
         stop,
@@ -89,25 +92,27 @@ pub async fn run(
 ///
 /// When `drain` is cancelled it takes no more jobs and returns once it has none;
 /// when `stop` is, jobs are stopped, and it returns once that was reported, or
-/// could not be for half a minute.
+/// could not be for half a minute. Changed `settings` count from the next job on.
 ///
 /// # Errors
 /// [`Error::StateFolder`], before anything is done.
 pub(crate) async fn run_supervised(
-    settings: Settings,
+    settings: watch::Receiver<Arc<Settings>>,
     jobs: Jobs,
     server: String,
     channel: watch::Receiver<Channel>,
     drain: CancellationToken,
     stop: CancellationToken,
 ) -> Result<(), Error> {
-    make_state_folder(&settings)?;
-    let path = settings.state_dir.join("leases");
-    let mut held = Held::new(Arc::new(settings), Way::Supervised(Starter::new(&server)));
+    let first = settings.borrow().clone();
+    make_state_folder(&first)?;
+    let path = first.state_dir.join("leases");
+    let mut held = Held::new(first, Way::Supervised(Starter::new(&server)));
     held.adopt()
         .map_err(|source| Error::StateFolder { path, source })?;
     let orders = Orders {
         channel,
+        settings,
         jobs,
         drain,
         stop,
@@ -128,6 +133,8 @@ fn make_state_folder(settings: &Settings) -> Result<(), Error> {
 struct Orders {
     /// The newest channel.
     channel: watch::Receiver<Channel>,
+    /// The newest settings; the state folder stays what it was.
+    settings: watch::Receiver<Arc<Settings>>,
     jobs: Jobs,
     drain: CancellationToken,
     stop: CancellationToken,

@@ -13,8 +13,11 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Command, FromArgMatches, Parser, Subcommand};
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::{EnvFilter, LevelFilter, Targets};
+use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
+use tracing_subscriber::util::SubscriberInitExt as _;
 
+use crate::Log;
 use crate::link::Jobs;
 use crate::supervisor;
 use failure::Failure;
@@ -66,7 +69,7 @@ enum Subcommands {
     /// Make this host one of the fleet's, with a token of `fleetctl agent join-token`
     Join(join::Join),
     /// Run the agent. On SIGTERM it takes no more jobs and ends after its last one;
-    /// on a second one it stops its jobs
+    /// on a second one it stops its jobs. On SIGHUP it reads its settings again
     Run(Box<RunWish>),
     /// Look whether this host can run jobs, and say what to mend
     Doctor(Box<Configured>),
@@ -103,10 +106,12 @@ fn dispatch(command: Subcommands, arguments: &[OsString]) -> Result<(), Failure>
         Subcommands::Join(wish) => runtime()?.block_on(join::join(wish)),
         Subcommands::Run(wish) => {
             let command = RunWish::augment_args(Command::new("run"));
-            let settings = configured(command, &wish.configured, arguments)?;
-            start_log(&settings.log, settings.log_format)?;
+            let read = || configured(command.clone(), &wish.configured, arguments);
+            let settings = read()?;
+            let filter = start_log(&settings.log, settings.log_format)?;
             let jobs = if wish.once { Jobs::One } else { Jobs::All };
-            runtime()?.block_on(daemon::run(settings, jobs))
+            let again = daemon::Again { read, filter };
+            runtime()?.block_on(daemon::run(settings, jobs, again))
         }
         Subcommands::Doctor(settings) => {
             let command = Configured::augment_args(Command::new("doctor"));
@@ -119,14 +124,6 @@ fn dispatch(command: Subcommands, arguments: &[OsString]) -> Result<(), Failure>
 }
 
 fn supervise() -> Result<(), Failure> {
-    let log = tracing_subscriber::fmt()
-        .with_max_level(tracing::Level::INFO)
-        .with_ansi(stderr().is_terminal())
-        .with_writer(stderr)
-        // Who reads it may be gone (a supervisor outlives its agent's terminal), and
-        // to complain of that on stderr as well would be a panic.
-        .log_internal_errors(false);
-    log.try_init().map_err(Failure::failed)?;
     fleet_tls::install_provider();
     // The job has the one thread, what is said to agents the other.
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -134,7 +131,30 @@ fn supervise() -> Result<(), Failure> {
         .enable_all()
         .build();
     let runtime = runtime.map_err(Failure::failed)?;
-    runtime.block_on(supervisor::run()).map_err(Failure::failed)
+    let run = supervisor::run(start_supervisors_log);
+    runtime.block_on(run).map_err(Failure::failed)
+}
+
+/// Starts a supervisor's log, on stderr: by levels and parts of the program. What its
+/// agent's filter says beyond that is not read, for the memory each job would need.
+fn start_supervisors_log(log: &Log) {
+    let info = || Targets::new().with_default(LevelFilter::INFO);
+    let filter: Option<Targets> = log.filter.parse().ok();
+    let filter = filter.filter(|_| !log.filter.is_empty());
+    let lines = tracing_subscriber::fmt::layer()
+        .with_ansi(stderr().is_terminal())
+        .with_writer(stderr)
+        // Who reads it may be gone (a supervisor outlives its agent's terminal), and
+        // to complain of that on stderr as well would be a panic.
+        .log_internal_errors(false);
+    let lines = if log.json {
+        lines.json().boxed()
+    } else {
+        lines.boxed()
+    };
+    let log = tracing_subscriber::registry().with(lines.with_filter(filter.unwrap_or_else(info)));
+    // It is the only one of this process.
+    let _begun = log.try_init();
 }
 
 /// The settings of `run`: what `join` wrote, over it the file, over it environment
@@ -159,18 +179,40 @@ fn configured(
         .settings)
 }
 
+/// Changes what is logged.
+type Filter = Box<dyn Fn(&str) -> Result<(), Failure>>;
+
 /// Starts the log, on stderr.
-fn start_log(filter: &str, format: LogFormat) -> Result<(), Failure> {
-    let filter = EnvFilter::try_new(filter).map_err(|error| Failure::Usage(error.to_string()))?;
+fn start_log(filter: &str, format: LogFormat) -> Result<Filter, Failure> {
+    let filter = read_filter(filter)?;
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(stderr().is_terminal())
         .with_writer(stderr);
-    let started = match format {
-        LogFormat::Text => log.try_init(),
-        LogFormat::Json => log.json().try_init(),
-    };
-    started.map_err(Failure::failed)
+    match format {
+        LogFormat::Text => {
+            let log = log.with_filter_reloading();
+            let handle = log.reload_handle();
+            log.try_init().map_err(Failure::failed)?;
+            Ok(Box::new(move |filter| {
+                let filter = read_filter(filter)?;
+                handle.reload(filter).map_err(Failure::failed)
+            }))
+        }
+        LogFormat::Json => {
+            let log = log.json().with_filter_reloading();
+            let handle = log.reload_handle();
+            log.try_init().map_err(Failure::failed)?;
+            Ok(Box::new(move |filter| {
+                let filter = read_filter(filter)?;
+                handle.reload(filter).map_err(Failure::failed)
+            }))
+        }
+    }
+}
+
+fn read_filter(text: &str) -> Result<EnvFilter, Failure> {
+    EnvFilter::try_new(text).map_err(|error| Failure::Usage(format!("log filter: {error}")))
 }
 
 fn runtime() -> Result<tokio::runtime::Runtime, Failure> {

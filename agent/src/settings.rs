@@ -26,6 +26,17 @@ pub struct Settings {
     pub graceful_kill: Duration,
     /// Bytes of log kept before only the end is (100 MiB unless said).
     pub output_limit: u64,
+    /// What its jobs' supervisors log.
+    pub log: Log,
+}
+
+/// What a program writes into its own log, and how.
+#[derive(Clone, Debug, Default)]
+pub struct Log {
+    /// A level, or levels by part of the program; empty: `info`.
+    pub filter: String,
+    /// A JSON object a line, and not text.
+    pub json: bool,
 }
 
 /// Which shell runs scripts on the host.

@@ -254,6 +254,10 @@ impl World {
 
     /// A job that runs `script` in a copy of an empty folder.
     fn lease(&self, script: &str) -> Out {
+        self.lease_of(7, script)
+    }
+
+    fn lease_of(&self, fence: u64, script: &str) -> Out {
         let source = self.folder.path().join("source");
         std::fs::create_dir_all(&source).unwrap();
         let spec = v1::JobSpec {
@@ -272,7 +276,7 @@ impl World {
             ..Default::default()
         };
         Out::Lease(v1::Lease {
-            fence: 7,
+            fence,
             job: Some(spec),
         })
     }
@@ -602,4 +606,128 @@ async fn doctor_says_what_is_to_be_mended() {
     let said = String::from_utf8_lossy(&other.stdout).into_owned();
     assert!(said.contains("fail  coordinator"), "{said}");
     assert_eq!(other.status.code(), Some(1));
+}
+
+/// Writes something else into the record of the lease 7, whose agent is gone.
+fn damage_record(world: &World) {
+    let record = world.state().join("leases/7/record");
+    let mut bytes = std::fs::read(&record).unwrap();
+    let last = bytes.last_mut().unwrap();
+    *last ^= 1;
+    std::fs::write(&record, bytes).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_whose_record_is_damaged_goes_on_and_shares_its_folder_with_none() {
+    let mut world = World::new().await;
+    assert!(world.join("fjt_1_x").await.status.success());
+    let agent = world.start();
+    let mut talk = world.talk().await;
+    talk.welcome().await;
+    let (begun, go, other) = (world.file("begun"), world.file("go"), world.file("other"));
+    let script = format!(
+        "echo $CI_CONCURRENT_ID $CI_CONCURRENT_PROJECT_ID $PWD > {}; while ! test -e {}; do \
+         sleep 0.05; done; echo two",
+        begun.display(),
+        go.display()
+    );
+    talk.say(world.lease(&script)).await;
+    talk.started().await;
+    let first = wait_for(|| text(&begun)).await;
+    assert!(first.starts_with("0 0 "), "{first}");
+    agent.signal(Signal::KILL);
+    agent.end().await;
+    damage_record(&world);
+
+    let agent = world.start();
+    let mut talk = world.talk().await;
+    assert_eq!(talk.welcome().await.held.len(), 1);
+    let script = format!(
+        "echo $CI_CONCURRENT_ID $CI_CONCURRENT_PROJECT_ID $PWD > {}",
+        other.display()
+    );
+    talk.say(world.lease_of(8, &script)).await;
+    let second = wait_for(|| text(&other)).await;
+    assert!(second.starts_with("1000 1000 "), "{second}");
+    assert_ne!(first.split(' ').next_back(), second.split(' ').next_back());
+    std::fs::write(&go, "").unwrap();
+    let mut ended = Vec::new();
+    while ended.len() < 2 {
+        if let In::Result(result) = talk.hear().await {
+            let fence = result.fence;
+            ended.push((fence, result.outcome()));
+            talk.say(Out::ResultAck(v1::ResultAck { fence })).await;
+        }
+    }
+    ended.sort();
+    let well = v1::Outcome::Success;
+    assert_eq!(ended, [(7, well), (8, well)]);
+    agent.signal(Signal::TERM);
+    assert_eq!(agent.end().await, Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dead_job_whose_record_is_damaged_counts_as_begun() {
+    let mut world = World::new().await;
+    assert!(world.join("fjt_1_x").await.status.success());
+    let agent = world.start();
+    let mut talk = world.talk().await;
+    talk.welcome().await;
+    let begun = world.file("begun");
+    let script = format!("echo $$ > {}; exec sleep 600", begun.display());
+    talk.say(world.lease(&script)).await;
+    talk.started().await;
+    let job: i32 = wait_for(|| text(&begun)).await.parse().unwrap();
+    agent.signal(Signal::KILL);
+    agent.end().await;
+    let lock = world.state().join("leases/7/lock");
+    let supervisor = std::fs::read_to_string(lock).unwrap().parse().unwrap();
+    for process in [supervisor, job] {
+        let id = rustix::process::Pid::from_raw(process).unwrap();
+        kill_process(id, Signal::KILL).unwrap();
+    }
+    damage_record(&world);
+
+    let agent = world.start();
+    let mut talk = world.talk().await;
+    talk.welcome().await;
+    talk.started().await;
+    let (result, _) = talk.result().await;
+    assert_eq!(result.failure_reason, "runner_system_failure");
+    assert!(result.message.contains("damaged"), "{}", result.message);
+    wait_for(|| (world.leases() == 0).then_some(())).await;
+    agent.signal(Signal::TERM);
+    assert_eq!(agent.end().await, Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn settings_are_read_again_when_the_agent_is_told() {
+    let mut world = World::new().await;
+    assert!(world.join("fjt_1_x").await.status.success());
+    let agent = world.start();
+    let mut talk = world.talk().await;
+    let hello = talk.welcome().await;
+    assert_eq!(hello.slots, 1);
+    let file = world.state().join("agent.toml");
+    let text = std::fs::read_to_string(&file).unwrap();
+    let others = text.lines().filter(|line| !line.starts_with("slots"));
+    let with = |slots: &str| {
+        let others: Vec<&str> = others.clone().collect();
+        let text = format!("slots = {slots}\n{}\n", others.join("\n"));
+        std::fs::write(&file, text).unwrap();
+    };
+    with("3");
+    agent.signal(Signal::HUP);
+    let mut talk = world.talk().await;
+    let again = talk.welcome().await;
+    assert_eq!((again.slots, &again.instance), (3, &hello.instance));
+    with("many");
+    agent.signal(Signal::HUP);
+    with("2");
+    agent.signal(Signal::HUP);
+    let mut talk = world.talk().await;
+    let again = talk.welcome().await;
+    assert_eq!((again.slots, &again.instance), (2, &hello.instance));
+    agent.signal(Signal::TERM);
+    assert_eq!(agent.end().await, Some(0));
 }

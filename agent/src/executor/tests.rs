@@ -44,6 +44,7 @@ fn settings(folder: &Path, grace: Duration) -> Settings {
         },
         graceful_kill: grace,
         output_limit: 1 << 20,
+        log: crate::Log::default(),
     }
 }
 

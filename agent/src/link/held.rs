@@ -134,6 +134,13 @@ impl Held {
         }
     }
 
+    /// Has other settings for the jobs to come; whether there are more or fewer slots.
+    pub(super) fn set(&mut self, settings: Arc<Settings>) -> bool {
+        let other = self.settings.slots != settings.slots;
+        self.settings = settings;
+        other
+    }
+
     /// Takes up what an earlier agent of this host left.
     ///
     /// # Errors

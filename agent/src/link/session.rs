@@ -31,8 +31,8 @@ const UNANSWERED: usize = 3;
 /// A lease carries whole scripts and variables.
 const LEASE_LIMIT_BYTES: usize = 64 * 1024 * 1024;
 
-/// Opens a stream and serves it until it ends, a new channel is there, or no more
-/// jobs are to be taken and none is left.
+/// Opens a stream and serves it until it ends, a new channel is there, another number
+/// of slots is, or no more jobs are to be taken and none is left.
 ///
 /// Dropping the future is as if the stream had broken.
 pub(super) async fn run(
@@ -41,6 +41,7 @@ pub(super) async fn run(
     orders: &mut Orders,
 ) -> Result<(), Status> {
     let channel = orders.channel.borrow_and_update().clone();
+    held.set(orders.settings.borrow_and_update().clone());
     let (outbox, body) = mpsc::channel(OUTBOX);
     let opened = Boottime::now();
     // It says that nothing is held any more, and is to be heard.
@@ -91,6 +92,12 @@ pub(super) async fn run(
                 send(&session.outbox, Out::Heartbeat(v1::Heartbeat {})).await?;
             }
             Ok(()) = orders.channel.changed() => return Ok(()),
+            Ok(()) = orders.settings.changed() => {
+                // How many jobs it takes stands in the hello alone.
+                if session.held.set(orders.settings.borrow_and_update().clone()) {
+                    return Ok(());
+                }
+            }
             () = orders.drain.cancelled(), if !session.held.draining => {
                 session.held.draining = true;
                 send(&session.outbox, Out::Drain(v1::Drain {})).await?;

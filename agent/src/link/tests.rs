@@ -32,6 +32,7 @@ fn settings(state: &tempfile::TempDir) -> Settings {
         },
         graceful_kill: Duration::from_secs(1),
         output_limit: 1 << 20,
+        log: crate::Log::default(),
     }
 }
 
@@ -82,8 +83,10 @@ async fn jobs_without_a_coordinator_do_not_hurry_the_next_connect() {
         trouble: None,
     };
     let (_same, channel) = watch::channel(channel);
+    let (_unchanged, settings) = watch::channel(Arc::new(settings(&state)));
     let mut orders = Orders {
         channel,
+        settings,
         jobs: Jobs::All,
         drain: CancellationToken::new(),
         stop: CancellationToken::new(),

@@ -1,32 +1,43 @@
 //! `fleet-agent run`.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use fleet_model::AgentName;
 use fleet_proto::v1;
 use fleet_proto::v1::agent_service_client::AgentServiceClient;
 use sd_notify::NotifyState;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Channel;
 use tracing::{error, info, warn};
 
+use super::Filter;
 use super::failure::Failure;
-use super::settings::Run;
+use super::settings::{LogFormat, Run};
 use crate::identity::{Identity, Secret};
 use crate::link::{self, Jobs};
 use crate::supervisor::Folder;
-use crate::{Settings, Shell};
+use crate::{Log, Settings, Shell};
 
 /// The clock is looked at this often: a host may have slept.
 const LOOK: Duration = Duration::from_secs(60);
 /// How long a renewal may take.
 const RENEWED_WITHIN: Duration = Duration::from_secs(60);
 
-pub(super) async fn run(run: Run, jobs: Jobs) -> Result<(), Failure> {
+/// How settings are read once more.
+pub(super) struct Again<R> {
+    pub(super) read: R,
+    pub(super) filter: Filter,
+}
+
+pub(super) async fn run<R>(run: Run, jobs: Jobs, again: Again<R>) -> Result<(), Failure>
+where
+    R: Fn() -> Result<Run, Failure>,
+{
     let state = std::path::absolute(&run.state_dir).map_err(Failure::failed)?;
     let identity = Identity::read(&state).map_err(Failure::failed)?;
     let server = run.server.clone().ok_or_else(|| {
@@ -45,16 +56,17 @@ pub(super) async fn run(run: Run, jobs: Jobs) -> Result<(), Failure> {
             ))
         })?;
     let (channels, channel) = watch::channel(identity.channel(&server).map_err(Failure::failed)?);
-    let mut settings = settings(&run, &state, &identity)?;
-    if jobs == Jobs::One {
-        settings.slots = 1;
-    }
+    let settings = settings(&run, &state, &identity.agent, jobs)?;
     info!(agent = %settings.name, %server, slots = settings.slots, "the agent starts");
+    let hangup = signal(SignalKind::hangup()).map_err(Failure::failed)?;
+    let (changes, settings) = watch::channel(Arc::new(settings));
+    let reading = read_again(hangup, run, jobs, again, &changes);
     let link = link::run_supervised(settings, jobs, server.clone(), channel, drain, stop);
     notify(&[NotifyState::Ready]);
     tokio::select! {
         ended = link => ended.map_err(Failure::failed)?,
         () = signals => {}
+        () = reading => {}
         () = renew(identity, &state, &server, channels) => {}
         () = watchdog() => {}
     }
@@ -62,12 +74,53 @@ pub(super) async fn run(run: Run, jobs: Jobs) -> Result<(), Failure> {
     Ok(())
 }
 
-fn settings(run: &Run, state: &Path, identity: &Identity) -> Result<Settings, Failure> {
+/// Reads the settings again whenever it is told to; never returns. What cannot be
+/// read changes nothing.
+async fn read_again<R>(
+    mut hangup: Signal,
+    mut run: Run,
+    jobs: Jobs,
+    again: Again<R>,
+    changes: &watch::Sender<Arc<Settings>>,
+) where
+    R: Fn() -> Result<Run, Failure>,
+{
+    while hangup.recv().await.is_some() {
+        let known = changes.borrow().clone();
+        let read = (again.read)().and_then(|new| {
+            (again.filter)(&new.log)?;
+            let settings = settings(&new, &known.state_dir, &known.name.0, jobs)?;
+            Ok((new, settings))
+        });
+        match read {
+            Ok((new, settings)) => {
+                if new.is_elsewhere(&run) {
+                    warn!(
+                        "state folder, server and log format are other ones now: they count \
+                         from the agent's next start on"
+                    );
+                }
+                info!(slots = settings.slots, "the settings were read again");
+                changes.send_replace(Arc::new(settings));
+                run = new;
+            }
+            Err(failure) => {
+                let why = failure.line();
+                error!(
+                    why,
+                    "the settings cannot be read again: they stay as they were"
+                );
+            }
+        }
+    }
+}
+
+fn settings(run: &Run, state: &Path, agent: &str, jobs: Jobs) -> Result<Settings, Failure> {
     let builds_dir = run.builds_dir.clone();
     let builds_dir = builds_dir.unwrap_or_else(|| state.join("builds"));
     Ok(Settings {
-        name: AgentName(identity.agent.clone()),
-        slots: run.slots,
+        name: AgentName(agent.to_owned()),
+        slots: if jobs == Jobs::One { 1 } else { run.slots },
         // What it may serve came with its token; the coordinator knows.
         tags: Vec::new(),
         run_untagged: true,
@@ -79,6 +132,10 @@ fn settings(run: &Run, state: &Path, identity: &Identity) -> Result<Settings, Fa
         },
         graceful_kill: run.graceful_kill,
         output_limit: run.output_limit,
+        log: Log {
+            filter: run.log.clone(),
+            json: run.log_format == LogFormat::Json,
+        },
     })
 }
 

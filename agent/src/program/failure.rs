@@ -19,6 +19,18 @@ impl Failure {
         Failure::Failed(error.into())
     }
 
+    /// What is wrong, on one line, for a log.
+    pub(super) fn line(&self) -> String {
+        match self {
+            Failure::Clap(error) => {
+                let text = error.to_string();
+                text.lines().next().unwrap_or_default().to_owned()
+            }
+            Failure::Usage(what) => what.clone(),
+            Failure::Failed(error) => chain(error.as_ref()),
+        }
+    }
+
     /// Says it on stderr; what the program ends with.
     pub(super) fn report(&self) -> ExitCode {
         match self {

@@ -90,6 +90,14 @@ pub(super) struct Run {
     pub(super) log_format: LogFormat,
 }
 
+impl Run {
+    /// Whether something differs from `other` that a running agent cannot change.
+    pub(super) fn is_elsewhere(&self, other: &Run) -> bool {
+        (&self.state_dir, &self.server, self.log_format)
+            != (&other.state_dir, &other.server, other.log_format)
+    }
+}
+
 /// How the log is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum LogFormat {

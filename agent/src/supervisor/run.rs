@@ -20,7 +20,7 @@ use crate::bulk::IdentityBulk;
 use crate::executor::Mark;
 use crate::job::{self, Control, Finished, Job};
 use crate::spool::{self, Writer};
-use crate::{Settings, Shell};
+use crate::{Log, Settings, Shell};
 
 /// How long the last of a log may wait for room on the disk.
 const SETTLED_WITHIN: Duration = Duration::from_secs(60);
@@ -52,7 +52,7 @@ pub(crate) enum Error {
 ///
 /// # Errors
 /// [`Error`]; then no job was run, or its result could not be kept.
-pub(crate) async fn run() -> Result<(), Error> {
+pub(crate) async fn run(start_log: impl FnOnce(&Log)) -> Result<(), Error> {
     name("fleet-spare");
     // Nothing else is to be done before it is there.
     let mut frames = Vec::new();
@@ -65,6 +65,10 @@ pub(crate) async fn run() -> Result<(), Error> {
     }
     let assignment = assignment(&frames).await?;
     drop(frames);
+    let workplace = assignment.workplace.unwrap_or_default();
+    let server = workplace.server.clone();
+    let settings = Arc::new(settings(workplace));
+    start_log(&settings.log);
     let folder = Folder::new(path(&assignment.lease_dir));
     let failed = |source| Error::Folder {
         path: folder.path().to_owned(),
@@ -80,9 +84,6 @@ pub(crate) async fn run() -> Result<(), Error> {
     let spec = fleet_proto::convert::required(lease.job, "job")
         .and_then(JobSpec::try_from)
         .map_err(|error| Error::Assignment(error.to_string()))?;
-    let workplace = assignment.workplace.unwrap_or_default();
-    let server = workplace.server.clone();
-    let settings = Arc::new(settings(workplace));
     let fence = Fence(lease.fence);
     let job = Job {
         spec,
@@ -223,6 +224,8 @@ pub(super) fn workplace(settings: &Settings, server: &str) -> v1::Workplace {
         graceful_kill_ms: u64::try_from(settings.graceful_kill.as_millis()).unwrap_or(u64::MAX),
         output_limit_bytes: settings.output_limit,
         server: server.to_owned(),
+        log_filter: settings.log.filter.clone(),
+        log_json: settings.log.json,
     }
 }
 
@@ -244,5 +247,9 @@ fn settings(workplace: v1::Workplace) -> Settings {
         },
         graceful_kill: Duration::from_millis(workplace.graceful_kill_ms),
         output_limit: workplace.output_limit_bytes,
+        log: Log {
+            filter: workplace.log_filter,
+            json: workplace.log_json,
+        },
     }
 }

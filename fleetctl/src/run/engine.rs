@@ -138,6 +138,7 @@ fn agent_settings(setup: &Setup) -> AgentSettings {
         shell: setup.shell.clone(),
         graceful_kill: Duration::from_secs(30),
         output_limit: 100 * 1024 * 1024,
+        log: fleet_agent::Log::default(),
     }
 }
 

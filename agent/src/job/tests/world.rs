@@ -135,6 +135,7 @@ impl World {
             },
             graceful_kill: self.grace,
             output_limit: self.output_limit,
+            log: crate::Log::default(),
         }
     }
 
