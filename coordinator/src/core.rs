@@ -28,7 +28,7 @@ use tracing::warn;
 use crate::blob::Blobs;
 use crate::catalog::Catalog;
 use crate::fleet::LeaseLogs;
-use crate::pipeline::{JobRecord, Pipeline, PipelineRecord};
+use crate::pipeline::{JobRecord, NoJobs, Pipeline, PipelineRecord};
 use crate::secret::Sealer;
 use crate::store::{Batch, Journal, number};
 use crate::{Settings, watch};
@@ -176,13 +176,13 @@ impl Core {
                 let created = self.create(*request, with, watch);
                 self.answer(reply, created);
             }
-            Command::CreateInvalid {
+            Command::CreateEnded {
                 request,
-                error,
+                why,
                 with,
                 reply,
             } => {
-                let id = self.create_invalid(*request, error, with);
+                let id = self.create_ended(*request, why, with);
                 self.answer(reply, Ok(id));
             }
             Command::Change { input, reply } => {
@@ -280,17 +280,12 @@ impl Core {
         Ok((created, watch))
     }
 
-    /// Enters a pipeline that has nothing but an error in its configuration.
-    fn create_invalid(
-        &mut self,
-        request: crate::Request,
-        error: String,
-        with: Batch,
-    ) -> PipelineId {
+    /// Enters a pipeline that has no jobs.
+    fn create_ended(&mut self, request: crate::Request, why: NoJobs, with: Batch) -> PipelineId {
         let now = self.clock.now();
         let mut pipeline = Pipeline::new(self.next_pipeline, self.next_job, request, now, None);
         let id = pipeline.id;
-        pipeline.config_error = Some(error);
+        pipeline.no_jobs = Some(why);
         pipeline.finished_at = Some(now);
         self.enter(pipeline);
         self.record_new(id, 0, with);

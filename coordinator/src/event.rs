@@ -17,6 +17,7 @@ use tokio::sync::Semaphore;
 
 use crate::catalog::{Catalog, Project};
 use crate::core::{Handle, HandleError};
+use crate::pipeline::NoJobs;
 use crate::source::{GitError, Repository, Stop, names, visible};
 use crate::store::Batch;
 use crate::{About, Request};
@@ -52,7 +53,7 @@ pub(crate) enum Kind {
     Push {
         /// What it named before; zeros: it is new.
         old: String,
-        /// The push option that wants no pipeline.
+        /// The push option that wants no jobs.
         skip: Option<String>,
     },
     /// Somebody asked for a pipeline.
@@ -74,6 +75,12 @@ pub(crate) enum Outcome {
         pipeline: PipelineId,
         /// `file:line:column: error: message`.
         errors: Vec<String>,
+    },
+    /// A pipeline that only says that none was wanted.
+    Skipped {
+        pipeline: PipelineId,
+        /// By what.
+        why: String,
     },
     /// Rightly none, in words that follow `no pipeline:`.
     Nothing(String),
@@ -138,6 +145,11 @@ impl Events {
     ) -> Result<Outcome, Error> {
         let (request, errors) = match self.make(repository, event).await? {
             Made::Nothing(why) => return Ok(Outcome::Nothing(why)),
+            Made::Skipped(request, why) => {
+                let made = self.core.create_ended(*request, NoJobs::Skipped, with());
+                let pipeline = made.await.map_err(refused)?;
+                return Ok(Outcome::Skipped { pipeline, why });
+            }
             Made::Invalid(request, errors) => (*request, errors),
             Made::Request(request, warnings) => {
                 let again = Request {
@@ -158,8 +170,8 @@ impl Events {
                 }
             }
         };
-        let text = errors.join("\n");
-        let pipeline = self.core.create_invalid(request, text, with()).await;
+        let why = NoJobs::Invalid(errors.join("\n"));
+        let pipeline = self.core.create_ended(request, why, with()).await;
         Ok(Outcome::Invalid {
             pipeline: pipeline.map_err(refused)?,
             errors,
@@ -171,12 +183,18 @@ impl Events {
         if names::is_none(&event.object) {
             return Ok(Made::Nothing(format!("the {word} was deleted")));
         }
+        let by_option = match &event.kind {
+            Kind::Push {
+                skip: Some(option), ..
+            } => Some(format!("the push has the option {}", visible(option))),
+            _ => None,
+        };
         if let Kind::Push {
             skip: Some(option), ..
         } = &event.kind
+            && options::leaves_nothing(option)
         {
-            let option = visible(option);
-            return Ok(Made::Nothing(format!("the push has the option {option}")));
+            return Ok(Made::Nothing(by_option.unwrap_or_default()));
         }
         let stop = Stop::default();
         let Some(found) = compile::find(repository, event, &stop).await? else {
@@ -184,11 +202,11 @@ impl Events {
                 "the {word} does not lead to a commit"
             )));
         };
-        if matches!(event.kind, Kind::Push { .. })
-            && let Some(words) = options::skip_words(&found.commit.message)
-        {
-            return Ok(Made::Nothing(format!("the commit's message has {words}")));
-        }
+        let by_words = match event.kind {
+            Kind::Push { .. } => options::skip_words(&found.commit.message)
+                .map(|words| format!("the commit's message has {words}")),
+            Kind::Create(_) => None,
+        };
         let Some(text) = found.text else {
             let commit = found.commit.sha.get(..8).unwrap_or_default();
             let path = event.project.config_path();
@@ -203,6 +221,9 @@ impl Events {
         )
         .await?;
         let request = Box::new(self.request(event, &context));
+        if let Some(why) = by_option.or(by_words) {
+            return Ok(Made::Skipped(request, why));
+        }
         let _turn = self.compiling.acquire().await;
         let compiled = compile::compile(found.objects, text, context, &stop).await?;
         Ok(match compiled {
@@ -249,6 +270,8 @@ impl Events {
 enum Made {
     /// With what there is to warn of.
     Request(Box<Request>, Vec<String>),
+    /// With who wanted none.
+    Skipped(Box<Request>, String),
     /// With what is wrong.
     Invalid(Box<Request>, Vec<String>),
     Nothing(String),

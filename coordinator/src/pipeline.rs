@@ -74,15 +74,25 @@ pub(crate) struct Pipeline {
     /// The id of its first job; the others' follow.
     pub(crate) first_job: JobId,
     pub(crate) request: Request,
-    /// In the order of the plan; none where the configuration is in error.
+    /// In the order of the plan.
     pub(crate) jobs: Vec<Job>,
-    /// What the compiler said where no job could be made.
-    pub(crate) config_error: Option<String>,
+    /// Why it has none.
+    pub(crate) no_jobs: Option<NoJobs>,
     pub(crate) created_at: Timestamp,
     /// When its last job ended; none while one is still to end.
     pub(crate) finished_at: Option<Timestamp>,
     /// Whoever started it and reads along.
     pub(crate) watch: Option<Arc<watch::Sender>>,
+}
+
+/// Why a pipeline has no jobs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum NoJobs {
+    /// The configuration is in error, as the compiler said: it failed.
+    Invalid(String),
+    /// Whoever pushed wanted none: it was skipped.
+    Skipped,
 }
 
 /// What is known of a job beside its plan and its place in the queue.
@@ -132,7 +142,7 @@ impl Pipeline {
             first_job,
             request,
             jobs,
-            config_error: None,
+            no_jobs: None,
             created_at: now,
             finished_at: None,
             watch: watch.map(Arc::new),

@@ -206,7 +206,9 @@ impl Sources {
         };
         let made = self.0.events.handle(&repository, &event, &Batch::default);
         match made.await? {
-            Outcome::Created { pipeline, .. } | Outcome::Invalid { pipeline, .. } => Ok(pipeline),
+            Outcome::Created { pipeline, .. }
+            | Outcome::Invalid { pipeline, .. }
+            | Outcome::Skipped { pipeline, .. } => Ok(pipeline),
             Outcome::Nothing(why) => Err(Error::NoPipeline(why)),
         }
     }

@@ -11,6 +11,7 @@ use super::admit::Admitted;
 use super::release::Release;
 use super::{Core, Greeting, News};
 use crate::blob::Stored;
+use crate::pipeline::NoJobs;
 use crate::store::Batch;
 use crate::{Created, Request, Watch};
 
@@ -26,9 +27,9 @@ pub(crate) enum Command {
         watch: bool,
         reply: Answer<(Created, Option<Watch>)>,
     },
-    CreateInvalid {
+    CreateEnded {
         request: Box<Request>,
-        error: String,
+        why: NoJobs,
         with: Batch,
         reply: Answer<PipelineId>,
     },
@@ -163,18 +164,17 @@ impl Handle {
         Ok(created)
     }
 
-    /// The same for a configuration of which no plan could be made: a failed
-    /// pipeline without jobs, that says why. The request's plan is not looked at.
-    pub(crate) async fn create_invalid(
+    /// The same for a pipeline that has no jobs, as its plan must have none.
+    pub(crate) async fn create_ended(
         &self,
         request: Request,
-        error: String,
+        why: NoJobs,
         with: Batch,
     ) -> Result<PipelineId, HandleError> {
         let request = Box::new(request);
-        self.order(|reply| Command::CreateInvalid {
+        self.order(|reply| Command::CreateEnded {
             request,
-            error,
+            why,
             with,
             reply,
         })

@@ -79,7 +79,10 @@ impl Core {
         let Some(pipeline) = self.pipelines.remove(&id) else {
             return Ok(());
         };
-        self.places.remove(&pipeline.first_job);
+        // One without jobs has the number that the next one's first job got.
+        if !pipeline.jobs.is_empty() {
+            self.places.remove(&pipeline.first_job);
+        }
         self.batch.delete(format!("pipeline/{}", number(id.0)));
         let mut artifacts = Vec::new();
         let mut logs = Vec::new();

@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use super::Core;
 use crate::About;
 use crate::blob::{Stored, log_path};
-use crate::pipeline::{Attempt, Pipeline};
+use crate::pipeline::{Attempt, NoJobs, Pipeline};
 
 /// A pipeline as it is now.
 #[derive(Clone, Debug)]
@@ -93,13 +93,20 @@ impl Core {
             id: pipeline.id,
             project_path: request.project_path.clone(),
             name: request.plan.name.clone(),
-            // Without jobs there is nothing in the queue, but a failure to show.
-            status: view.as_ref().map_or(JobState::Failed, |view| view.status),
+            // Without jobs there is nothing in the queue.
+            status: match (&view, &pipeline.no_jobs) {
+                (Some(view), _) => view.status,
+                (None, Some(NoJobs::Skipped)) => JobState::Skipped,
+                (None, _) => JobState::Failed,
+            },
             warnings: view.is_some_and(|view| view.warnings),
             about: request.about.clone(),
             stages: request.plan.stages.clone(),
             jobs: pipeline.created().jobs,
-            config_error: pipeline.config_error.clone(),
+            config_error: match &pipeline.no_jobs {
+                Some(NoJobs::Invalid(error)) => Some(error.clone()),
+                Some(NoJobs::Skipped) | None => None,
+            },
             created_at: pipeline.created_at,
             finished_at: pipeline.finished_at,
         }

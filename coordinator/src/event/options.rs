@@ -10,7 +10,7 @@ const LONGEST_NAME: usize = 255;
 /// `git push -o`, understood.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Options {
-    /// The option that wants no pipeline, as written.
+    /// The option that wants no jobs, as written.
     pub(crate) skip: Option<String>,
     pub(crate) variables: Vec<Variable>,
     /// Options nobody knows.
@@ -50,6 +50,11 @@ impl Options {
         check_size(&read.variables)?;
         Ok(read)
     }
+}
+
+/// Whether an option that wants no jobs wants not even a pipeline that was skipped.
+pub(crate) fn leaves_nothing(option: &str) -> bool {
+    option.split('=').next() == Some("ci.no_pipeline")
 }
 
 /// Variables given for one pipeline, in order of their names.
@@ -147,7 +152,8 @@ mod tests {
         assert_eq!(options.unknown, ["merge_request.create"]);
         assert_eq!(options.skip, None);
         assert_eq!(read(&["ci.skip"]).unwrap().skip.as_deref(), Some("ci.skip"));
-        assert!(read(&["ci.no_pipeline"]).unwrap().skip.is_some());
+        let nothing = read(&["ci.no_pipeline"]).unwrap().skip.unwrap();
+        assert!(leaves_nothing(&nothing) && !leaves_nothing("ci.skip"));
     }
 
     #[test]

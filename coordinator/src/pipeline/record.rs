@@ -3,7 +3,7 @@
 use fleet_model::{JobId, PipelineId, Plan, ProjectId, Source, Timestamp, Variable};
 use serde::{Deserialize, Serialize};
 
-use super::{About, Attempt, Job, Pipeline, Request};
+use super::{About, Attempt, Job, NoJobs, Pipeline, Request};
 use crate::blob::Stored;
 use crate::secret::{Sealed, Sealer, Unreadable};
 
@@ -20,7 +20,7 @@ pub(crate) struct PipelineRecord {
     settings: Vec<(Variable, Sealed)>,
     about: About,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    config_error: Option<String>,
+    no_jobs: Option<NoJobs>,
     created_at: Timestamp,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     finished_at: Option<Timestamp>,
@@ -57,7 +57,7 @@ impl PipelineRecord {
             source: request.source.clone(),
             settings: request.settings.iter().enumerate().map(seal).collect(),
             about: request.about.clone(),
-            config_error: pipeline.config_error.clone(),
+            no_jobs: pipeline.no_jobs.clone(),
             created_at: pipeline.created_at,
             finished_at: pipeline.finished_at,
         }
@@ -90,7 +90,7 @@ impl PipelineRecord {
             about: self.about,
         };
         Ok(Pipeline {
-            config_error: self.config_error,
+            no_jobs: self.no_jobs,
             finished_at: self.finished_at,
             ..Pipeline::new(id, self.first_job, request, self.created_at, None)
         })

@@ -202,6 +202,7 @@ impl World {
         let line = |it: &PipelineInfo| {
             let jobs = match &it.config_error {
                 Some(_) => "in error".to_owned(),
+                None if it.status == fleet_model::JobState::Skipped => "skipped".to_owned(),
                 None => it.jobs.len().to_string(),
             };
             format!("{} {} {jobs}", it.about.source, it.about.reference)

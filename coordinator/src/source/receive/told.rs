@@ -94,6 +94,9 @@ impl Told {
                 self.findings(errors);
                 self.say("Mend it and push again; fleetctl lint shows the same.");
             }
+            Ok(Outcome::Skipped { pipeline, why }) => {
+                self.say(format!("{name}pipeline {pipeline} was skipped: {why}"));
+            }
             Ok(Outcome::Nothing(why)) => self.say(format!("{name}no pipeline: {why}")),
             Err(error) => self.say(format!(
                 "{name}no pipeline yet: {error}. It is made with the next push, or when the \

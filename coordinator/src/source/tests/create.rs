@@ -25,7 +25,8 @@ async fn a_pipeline_is_created_for_a_branch_or_tag() {
         create(&world, reference, Role::Maintainer).await.unwrap();
     }
     create(&world, "topic/a", Role::Developer).await.unwrap();
-    let told = world.told().await;
+    let mut told = world.told().await;
+    told.retain(|it| !it.ends_with("skipped"));
     let expected = ["main", "main", "main", "v1", "v1", "topic/a"].map(|it| format!("web {it} 2"));
     assert_eq!(told, expected);
     let head = clone.head().await;

@@ -99,13 +99,21 @@ async fn where_there_is_rightly_no_pipeline_the_reason_is_said() {
     let said = clone.ok(&["push", "origin", "main"]).await;
     assert_has(
         &said,
-        &["remote: no pipeline: the commit's message has [skip CI]"],
+        &["remote: pipeline 1 was skipped: the commit's message has [skip CI]"],
     );
     clone.commit("a", "2", "more").await;
     let said = clone.ok(&["push", "-o", "ci.skip", "origin", "main"]).await;
     assert_has(
         &said,
-        &["remote: no pipeline: the push has the option ci.skip"],
+        &["remote: pipeline 2 was skipped: the push has the option ci.skip"],
+    );
+    clone.commit("a", "3", "still more").await;
+    let said = clone
+        .ok(&["push", "-o", "ci.no_pipeline", "origin", "main"])
+        .await;
+    assert_has(
+        &said,
+        &["remote: no pipeline: the push has the option ci.no_pipeline"],
     );
     let never = format!("workflow:\n  rules: [{{when: never}}]\n{TWO_JOBS}");
     clone.commit(".gitlab-ci.yml", &never, "never").await;
@@ -128,7 +136,7 @@ async fn where_there_is_rightly_no_pipeline_the_reason_is_said() {
     clone.ok(&["tag", "tree", "HEAD^{tree}"]).await;
     let said = clone.ok(&["push", "origin", "tree"]).await;
     assert_has(&said, &["no pipeline: the tag does not lead to a commit"]);
-    assert_eq!(world.told().await, [""; 0]);
+    assert_eq!(world.told().await, ["push main skipped"; 2]);
 }
 
 #[tokio::test]
@@ -310,6 +318,16 @@ async fn what_a_crash_left_of_a_deleted_project_is_removed_at_the_next_start() {
     let url = world.url(Role::Maintainer, "group/other");
     clone.ok(&["push", &url, "main"]).await;
     world.catalog.delete_project(project.id).unwrap();
+    let is_noted = || {
+        world
+            .memory
+            .now()
+            .keys()
+            .any(|it| it.starts_with("deleted/"))
+    };
+    while !is_noted() {
+        tokio::task::yield_now().await;
+    }
     let world = world.restarted().await;
     assert!(!world.repository(&project).exists());
     assert!(world.repository(&other).exists());
@@ -320,8 +338,35 @@ async fn what_a_crash_left_of_a_deleted_project_is_removed_at_the_next_start() {
         .collect();
     assert_eq!(left, ["group/other"]);
     assert_eq!(world.catalog.deleted(), []);
-    let world = world.restarted_with(|state| {
-        assert!(!state.keys().any(|key| key.starts_with("deleted/")));
-    });
-    assert_eq!(world.await.catalog.deleted(), []);
+    noted(&world, false).await;
+}
+
+/// Returns once the store says, or does not say, that a project is to be cleared.
+async fn noted(world: &World, wanted: bool) {
+    let is_noted = || {
+        world
+            .memory
+            .now()
+            .keys()
+            .any(|it| it.starts_with("deleted/"))
+    };
+    while is_noted() != wanted {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_pipeline_without_jobs_takes_no_job_of_another_along() {
+    let world = World::new().await;
+    let clone = world.clone(Role::Maintainer).await;
+    clone.ok(&["push", "-o", "ci.skip", "origin", "main"]).await;
+    let url = world.url(Role::Maintainer, "group/other");
+    world.project("group/other");
+    clone.ok(&["push", &url, "main"]).await;
+    let project = world.catalog.project("group/app").unwrap();
+    world.catalog.delete_project(project.id).unwrap();
+    world.sources.clear(project.id).await;
+    assert_eq!(world.told().await, ["push main 2"]);
+    let jobs = world.core.look(|core| core.jobs(|_| true, 10).len()).await;
+    assert_eq!(jobs, Some(2));
 }
