@@ -105,6 +105,41 @@ fn kustomization_builds_and_is_restricted() -> Result<()> {
 }
 
 #[test]
+fn images_are_of_this_version_and_run_as_nobody_in_particular() -> Result<()> {
+    let file = read("deploy/docker/Dockerfile")?;
+    let manifest = read("Cargo.toml")?;
+    let base = read("deploy/kubernetes/base/coordinator.yaml")?;
+    let of = |text: &str, key: &str| -> Result<String> {
+        let line = text.lines().find_map(|line| line.trim().strip_prefix(key));
+        let value = line.with_context(|| format!("no {key}"))?;
+        Ok(value.trim_matches([' ', '"']).to_owned())
+    };
+    let version = of(&manifest, "version = ")?;
+    let rust = of(&manifest, "rust-version = ")?;
+    ensure!(file.contains(&format!("RUST_IMAGE=rust:{rust}-")), "{rust}");
+    let image = of(&base, "image: ")?;
+    ensure!(image == format!("fleet-coordinator:{version}"), "{image}");
+    let user = of(&base, "runAsUser: ")?;
+    let stages: Vec<&str> = file.split("\nFROM ").skip(2).collect();
+    ensure!(stages.len() == 2, "one for each image");
+    for (stage, name) in stages.iter().zip(["coordinator", "agent"]) {
+        ensure!(
+            stage
+                .lines()
+                .next()
+                .is_some_and(|line| line.ends_with(name)),
+            "{stage}"
+        );
+        ensure!(
+            stage.contains(&format!("\nUSER {user}:{user}\n")),
+            "{stage}"
+        );
+        ensure!(file.contains(&format!("--target {name} -t fleet-{name}:{version} .")));
+    }
+    Ok(())
+}
+
+#[test]
 fn settings_in_use_exist() -> Result<()> {
     let project = Project::new()?;
     let help = |name: &str, command: &str| -> Result<String> {
@@ -123,8 +158,10 @@ fn settings_in_use_exist() -> Result<()> {
         );
     }
     let all = coordinator + &help("fleet-agent", "run")?;
-    for variable in variables(&read("deploy/README.md")?) {
-        ensure!(all.contains(&format!("{variable}=")), "no {variable}");
+    for file in ["deploy/README.md", "deploy/docker/Dockerfile"] {
+        for variable in variables(&read(file)?) {
+            ensure!(all.contains(&format!("{variable}=")), "no {variable}");
+        }
     }
     Ok(())
 }
