@@ -1,7 +1,7 @@
-//! No room on the coordinator's disks: nothing new is taken in, nothing that runs
+//! No room on the coordinator's disks, or an agent's: nothing new is taken in, nothing that runs
 //! is harmed, and all goes on when there is room again.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
@@ -29,7 +29,7 @@ after:
 
 #[test]
 fn nearly_full_store_takes_no_new_work_and_lets_jobs_end() -> Result<()> {
-    full("", SIZE / 16, |fleet, ann, pipeline| {
+    full(coordinators(""), SIZE / 16, |fleet, ann, pipeline| {
         expect_refused(ann)?;
         let refused = ann.run(&["pipeline", "create", "--ref", "main", "--project", PROJECT])?;
         refused.expect_exit(1)?;
@@ -49,12 +49,28 @@ fn nearly_full_store_takes_no_new_work_and_lets_jobs_end() -> Result<()> {
 
 #[test]
 fn full_store_harms_no_running_job() -> Result<()> {
-    full("", 0, |_, ann, _| expect_refused(ann))
+    full(coordinators(""), 0, |_, ann, _| expect_refused(ann))
 }
 
 #[test]
 fn full_disk_under_the_logs_harms_no_running_job() -> Result<()> {
-    full("blobs", 0, |_, _, _| Ok(()))
+    full(coordinators("blobs"), 0, |_, _, _| Ok(()))
+}
+
+#[test]
+fn full_disk_under_an_agents_state_harms_no_running_job() -> Result<()> {
+    let state = |fleet: &Fleet| fleet.hosts[0].state();
+    full(state, 0, |fleet, ann, _| {
+        // Nor does it matter to the job that its agent is started anew there.
+        fleet.hosts[0].kill()?;
+        fleet.hosts[0].start()?;
+        fleet.wait_agent(ann, "h1", "online")
+    })
+}
+
+/// A folder of the coordinator's.
+fn coordinators(folder: &str) -> impl FnOnce(&Fleet) -> PathBuf {
+    move |fleet| fleet.coordinator.data().join(folder)
 }
 
 fn expect_refused(person: &Person) -> Result<()> {
@@ -67,14 +83,14 @@ fn expect_refused(person: &Person) -> Result<()> {
     Ok(())
 }
 
-/// Fills the disk of a folder of the coordinator's while a job runs, and frees it.
+/// Fills the disk of a folder while a job runs, and frees it.
 fn full(
-    folder: &str,
+    folder: impl FnOnce(&Fleet) -> PathBuf,
     leave: u64,
     while_full: impl FnOnce(&mut Fleet, &Person, &PipelineView) -> Result<()>,
 ) -> Result<()> {
     Setup::hosts(1).prepared(|fleet| {
-        let disk = Disk::mount(&fleet.coordinator.data().join(folder), SIZE)?;
+        let disk = Disk::mount(&folder(fleet), SIZE)?;
         fleet.start()?;
         fleet.project(PROJECT)?;
         let ann = fleet.admin()?;

@@ -121,6 +121,42 @@ fn clock_that_is_far_off_is_refused_with_words() -> Result<()> {
 }
 
 #[test]
+fn certificate_of_a_running_agent_is_renewed_and_its_job_goes_on() -> Result<()> {
+    let setup = Setup::hosts(1).coordinator(&["--certificate-lifetime", "6s"]);
+    setup.run(|fleet| {
+        let admin = fleet.admin()?;
+        fleet.project(PROJECT)?;
+        let yaml = "job:
+  script:
+    - echo x >> $MARKS/runs
+    - until test -e $MARKS/go; do sleep 0.05; done
+    - echo kept > kept
+  artifacts: {paths: [kept]}
+";
+        let sha = admin.clone_of(PROJECT)?.push_pipeline(yaml)?;
+        let pipeline = admin.wait_pipeline(PROJECT, &sha)?;
+        fleet.wait_mark("runs", 1)?;
+
+        // By then the one it had when the job began has long expired.
+        let identity = fleet.hosts[0].state().join("identity/identity.toml");
+        wait_for("the agent's fourth certificate", || {
+            let text = fs::read_to_string(&identity).unwrap_or_default();
+            let generation = text
+                .lines()
+                .find_map(|line| line.strip_prefix("generation = ")?.parse::<u64>().ok());
+            Ok(generation.filter(|generation| *generation >= 4))
+        })?;
+        fleet.make_file("go")?;
+        let ended = admin.wait_end(&pipeline, Duration::from_secs(60))?;
+        ensure!(ended.status == "success", "{ended:?}");
+        ensure!(fleet.mark("runs")?.len() == 1);
+        let shown = admin.json(&["agent", "show", "h1"])?;
+        ensure!(shown["status"] == "online", "{shown}");
+        Ok(())
+    })
+}
+
+#[test]
 fn revoked_agent_loses_its_job_and_its_place() -> Result<()> {
     Setup::hosts(1).run(|fleet| {
         let admin = fleet.admin()?;

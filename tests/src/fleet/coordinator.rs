@@ -32,9 +32,13 @@ impl Coordinator {
         words.extend(data_flag(&data));
         words.extend(["--name".into(), HUB.into()]);
         words.extend(settings.iter().cloned());
+        let mut environment = super::environment(&root.join("tmp"), &root.join("tmp"));
+        // For mirrors of its own projects; the file comes with its first start.
+        let authority = data.join("ca.pem").display().to_string();
+        environment.push(("GIT_SSL_CAINFO".to_owned(), authority));
         let recipe = Recipe {
             words,
-            environment: super::environment(&root.join("tmp"), &root.join("tmp")),
+            environment,
             folder: root.to_owned(),
             log: root.join("logs/coordinator.log"),
         };
