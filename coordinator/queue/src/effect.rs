@@ -25,6 +25,12 @@ pub enum Effect {
         /// The job's clock.
         timeout: Duration,
     },
+    /// Say whether a gated job may start: [`Input::AdmitJob`](crate::Input::AdmitJob)
+    /// or [`Input::RefuseJob`](crate::Input::RefuseJob). Until then it is preparing.
+    Admission {
+        /// Which.
+        job: JobId,
+    },
     /// Answer to a connecting agent: this lease is still its own.
     ///
     /// Where the job was canceled meanwhile, a [`Effect::Stop`] follows.
@@ -124,6 +130,8 @@ pub enum Rejected {
     CircularNeeds(JobId),
     /// Only manual and delayed jobs that wait can be played.
     NotPlayable(JobId, JobState),
+    /// Nobody asked whether the job may start, or it has.
+    NotAboutToStart(JobId, JobState),
     /// Only completed jobs that ran or were canceled can be retried.
     NotRetryable(JobId, JobState),
     /// The attempt was given up, but its agent has not said that it ended.
@@ -166,6 +174,9 @@ impl fmt::Display for Rejected {
             }
             Rejected::NotPlayable(job, state) => {
                 write!(f, "job {job} cannot be started by hand: it is {state}")
+            }
+            Rejected::NotAboutToStart(job, state) => {
+                write!(f, "job {job} is not about to start: it is {state}")
             }
             Rejected::NotRetryable(job, state) => {
                 write!(f, "job {job} cannot be retried: it is {state}")

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use fleet_model::{
-    AgentName, AllowFailure, Fence, JobId, OnJobFailure, Outcome, PipelineId, ProjectId, Retry,
-    When,
+    AgentName, AllowFailure, FailureReason, Fence, JobId, OnJobFailure, Outcome, PipelineId,
+    ProjectId, Retry, When,
 };
 use serde::{Deserialize, Serialize};
 
@@ -151,6 +151,20 @@ pub enum Input {
         /// Which.
         job: JobId,
     },
+    /// Answer to [`Effect::Admission`](crate::Effect::Admission): the job may start.
+    AdmitJob {
+        /// Which.
+        job: JobId,
+    },
+    /// A job that is about to start, and has not, must not: its attempt fails, and
+    /// is not tried again by itself. A lease it has is void; to be followed by
+    /// [`Input::Released`] where its agent was told nothing of it.
+    RefuseJob {
+        /// Which.
+        job: JobId,
+        /// Why.
+        reason: FailureReason,
+    },
     /// A connected agent wants no new leases, until its next hello.
     AgentDraining {
         /// Which.
@@ -269,6 +283,10 @@ pub struct NewJob {
     /// Whether it runs for a protected ref.
     #[serde(default, skip_serializing_if = "is_default")]
     pub protected: bool,
+    /// Whether the queue asks ([`Effect::Admission`](crate::Effect::Admission))
+    /// before each of its attempts.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub gated: bool,
 }
 
 /// What a job waits for.

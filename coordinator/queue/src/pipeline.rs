@@ -28,6 +28,7 @@ pub(crate) struct Job {
     pub(crate) requirements: Requirements,
     pub(crate) resource_group: Option<String>,
     pub(crate) interruptible: bool,
+    pub(crate) gated: bool,
 
     /// The jobs it needs, by index; none: it waits for its stage.
     needs: Option<Vec<usize>>,

@@ -127,6 +127,8 @@ impl Queue {
             Input::RetryJob { job } => self.retry_job(job)?,
             Input::RetryPipeline { pipeline } => self.retry_pipeline(pipeline)?,
             Input::PlayJob { job } => self.play_job(job)?,
+            Input::AdmitJob { job } => self.admit_job(job)?,
+            Input::RefuseJob { job, reason } => self.refuse_job(job, reason)?,
             Input::DrainAgent { agent } => self.drain_agent(&agent, true)?,
             Input::ResumeAgent { agent } => self.drain_agent(&agent, false)?,
             Input::AgentDraining { agent } => self.agent_draining(&agent)?,
@@ -233,8 +235,18 @@ impl Queue {
         }
     }
 
-    /// Makes a job pending, once it has its resource group.
+    /// Makes a job pending, once it may start and has its resource group.
     fn enqueue(&mut self, place: Place) {
+        if self.at(place).gated {
+            self.change(place, JobState::Preparing);
+            self.ask(place);
+        } else {
+            self.line_up(place);
+        }
+    }
+
+    /// Makes a job pending that may start, once it has its resource group.
+    fn line_up(&mut self, place: Place) {
         if let Some(key) = self.group_key(place) {
             let job = self.at(place).id;
             if !self.at(place).progress.has_resource && !self.resources.take(key, job) {

@@ -153,6 +153,8 @@ pub enum Why {
     },
     /// A person has to start it.
     Person,
+    /// Whether it may start is being decided.
+    Admission,
     /// Its time has not come.
     Delay {
         /// When it comes.

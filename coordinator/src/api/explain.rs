@@ -84,6 +84,10 @@ fn say(job: JobId, why: Why, name: &dyn Fn(JobId) -> Option<String>) -> Said {
             remedies: vec![format!("fleetctl job play {job}")],
             ..Said::default()
         },
+        Why::Admission => Said {
+            why: "it is being decided whether it may start".to_owned(),
+            ..Said::default()
+        },
         Why::Delay { until } => Said {
             why: "waits for its time".to_owned(),
             remedies: vec![format!("fleetctl job play {job}")],

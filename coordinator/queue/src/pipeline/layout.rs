@@ -166,6 +166,7 @@ impl Pipeline {
             resource_group: job.resource_group.clone(),
             interruptible: job.interruptible,
             protected: job.requirements.protected,
+            gated: job.gated,
         }
     }
 }
@@ -204,6 +205,7 @@ fn lay_out(now: Timestamp, new: NewJob, needs: Option<Vec<usize>>) -> Job {
         },
         resource_group: new.resource_group,
         interruptible: new.interruptible,
+        gated: new.gated,
         needs,
         dependants: Vec::new(),
         needed: Counts::default(),

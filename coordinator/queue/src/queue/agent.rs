@@ -2,10 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use fleet_model::{AgentName, Fence};
+use fleet_model::{AgentName, Fence, JobState};
 
 use super::Queue;
 use crate::agents::Profile;
+use crate::pipeline::Pipeline;
+use crate::pipelines::Place;
 use crate::timer::Timer;
 use crate::{AgentStatus, Effect, Rejected, StopReason};
 
@@ -158,6 +160,24 @@ impl Queue {
         self.all_away();
         self.scheduler.restart(self.now);
         self.give_time();
+        // The answer may be lost.
+        for place in self.preparing() {
+            self.ask(place);
+        }
+    }
+
+    fn preparing(&self) -> Vec<Place> {
+        let jobs = |pipeline: &Pipeline| {
+            let id = pipeline.id;
+            let states = pipeline.jobs().iter().map(|job| job.progress.state);
+            let preparing = states.enumerate().filter(|it| it.1 == JobState::Preparing);
+            let places = preparing.map(|(index, _)| Place {
+                pipeline: id,
+                index,
+            });
+            places.collect::<Vec<Place>>()
+        };
+        self.pipelines.iter().flat_map(jobs).collect()
     }
 
     /// Takes every agent as gone just now: it has its full deadlines to return.

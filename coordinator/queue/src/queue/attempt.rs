@@ -10,7 +10,7 @@ use super::Queue;
 use crate::leases::{Lease, Phase};
 use crate::pipelines::Place;
 use crate::timer::Timer;
-use crate::{CancelMode, Effect, StopReason, retry};
+use crate::{CancelMode, Effect, Rejected, StopReason, retry};
 
 impl Queue {
     /// Gives a pending job to an agent with a free slot. It stays pending until
@@ -218,6 +218,41 @@ impl Queue {
         }
     }
 
+    /// Asks whether a gated job may start.
+    pub(super) fn ask(&mut self, place: Place) {
+        let job = self.at(place).id;
+        self.effects.push(Effect::Admission { job });
+    }
+
+    pub(super) fn admit_job(&mut self, job: JobId) -> Result<(), Rejected> {
+        let place = self.place(job)?;
+        match self.at(place).progress.state {
+            JobState::Preparing => self.line_up(place),
+            state => return Err(Rejected::NotAboutToStart(job, state)),
+        }
+        Ok(())
+    }
+
+    pub(super) fn refuse_job(&mut self, job: JobId, reason: FailureReason) -> Result<(), Rejected> {
+        let place = self.place(job)?;
+        let progress = &self.at(place).progress;
+        let (state, fence) = (progress.state, progress.fence);
+        if !matches!(
+            state,
+            JobState::Preparing | JobState::WaitingForResource | JobState::Pending
+        ) {
+            return Err(Rejected::NotAboutToStart(job, state));
+        }
+        if let Some(fence) = fence
+            && self.phase(self.at(place)) == Some(Phase::Live)
+        {
+            self.end_lease(fence, Phase::Reported);
+            self.progress_mut(place).fence = None;
+        }
+        self.end_failed(place, reason, 0, false);
+        Ok(())
+    }
+
     /// Tells an agent to stop, if it is there to hear it; else it is told when
     /// it is back.
     pub(super) fn stop(&mut self, agent: AgentName, fence: Fence) {
@@ -276,6 +311,10 @@ impl Queue {
         let attempt = job.progress.attempt;
         let again = job.progress.given_up < MOST_GIVEN_UP
             && retry::tries_again(&job.retry, attempt, reason.as_str(), exit_code);
+        self.end_failed(place, reason, exit_code, again);
+    }
+
+    fn end_failed(&mut self, place: Place, reason: FailureReason, exit_code: i32, again: bool) {
         let progress = self.progress_mut(place);
         progress.reason = Some(reason);
         progress.exit_code = exit_code;

@@ -35,9 +35,8 @@ impl Queue {
             },
             JobState::WaitingForResource => self.why_grouped(place),
             JobState::Manual => Why::Person,
-            JobState::Scheduled | JobState::Preparing | JobState::Pending => {
-                self.why_waits(place)?
-            }
+            JobState::Preparing => Why::Admission,
+            JobState::Scheduled | JobState::Pending => self.why_waits(place)?,
             JobState::Running | JobState::Canceling => self.why_leased(job)?,
             JobState::Success | JobState::Failed | JobState::Canceled => Why::Ended {
                 reason: job.progress.reason.clone(),

@@ -37,6 +37,7 @@ pub(crate) fn job(name: &'static str, stage: u32) -> J {
             resource_group: None,
             interruptible: false,
             protected: false,
+            gated: false,
         },
     }
 }

@@ -5,6 +5,7 @@ mod attempts;
 mod cancel;
 mod explain;
 mod fixture;
+mod gated;
 mod kept;
 mod order;
 mod people;

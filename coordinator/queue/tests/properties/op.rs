@@ -29,6 +29,8 @@ pub(crate) enum Op {
     RetryJob(usize),
     RetryPipeline(usize),
     Play(usize),
+    /// Says that a job may start, or that it must not, whether asked or not.
+    Answer(usize, bool),
     Drain(usize, bool),
     OwnDrain(usize),
     ConfirmDead(usize),
@@ -101,6 +103,7 @@ pub(crate) fn op() -> impl Strategy<Value = Op> {
         3 => any_index().prop_map(Op::RetryJob),
         1 => (0..3_usize).prop_map(Op::RetryPipeline),
         3 => any_index().prop_map(Op::Play),
+        6 => (any_index(), prop::bool::weighted(0.8)).prop_map(|(j, may)| Op::Answer(j, may)),
         1 => (agent(), any::<bool>()).prop_map(|(a, on)| Op::Drain(a, on)),
         1 => agent().prop_map(Op::OwnDrain),
         1 => agent().prop_map(Op::ConfirmDead),

@@ -45,13 +45,14 @@ fn job() -> impl Strategy<Value = NewJob> {
             prop::option::weighted(0.3, prop_oneof!["g", "h"]),
             any::<bool>(),
             any::<bool>(),
+            prop::bool::weighted(0.2),
             prop::option::of((1..100_u64).prop_map(Duration::from_secs)),
         ),
     )
         .prop_map(
             |(
                 (stage, scheduling, when, allow_failure, retry),
-                (tagged, resource_group, interruptible, protected, timeout),
+                (tagged, resource_group, interruptible, protected, gated, timeout),
             )| NewJob {
                 id: JobId(0),
                 name: "job".to_owned(),
@@ -69,6 +70,7 @@ fn job() -> impl Strategy<Value = NewJob> {
                 resource_group,
                 interruptible,
                 protected,
+                gated,
             },
         )
 }

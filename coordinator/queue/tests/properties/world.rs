@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use fleet_model::{AgentName, Fence, JobId, JobState, Outcome, PipelineId, Timestamp};
+use fleet_model::{
+    AgentName, FailureReason, Fence, JobId, JobState, Outcome, PipelineId, Timestamp,
+};
 use fleet_queue::{Config, Effect, Input, NewPipeline, Queue, Rejected, Scheduling};
 
 use crate::laws::Laws;
@@ -117,6 +119,11 @@ impl World {
                 pipeline: pipeline(index),
             },
             Op::Play(index) => Input::PlayJob { job: job(index) },
+            Op::Answer(index, true) => Input::AdmitJob { job: job(index) },
+            Op::Answer(index, false) => Input::RefuseJob {
+                job: job(index),
+                reason: FailureReason::new("protected_environment_failure"),
+            },
             Op::Drain(index, true) => Input::DrainAgent {
                 agent: agent(index),
             },
@@ -263,11 +270,19 @@ impl World {
                 }
                 continue;
             }
-            let manual = |job: &&JobId| {
-                let view = self.queue.job(**job);
-                view.is_some_and(|view| view.state == JobState::Manual)
+            let in_state = |wanted| {
+                let view = |job: &&JobId| self.queue.job(**job);
+                let fits = move |job: &&JobId| view(job).is_some_and(|it| it.state == wanted);
+                self.jobs.iter().find(fits).copied()
             };
-            if let Some(job) = self.jobs.iter().find(manual).copied() {
+            if let Some(job) = in_state(JobState::Preparing) {
+                assert!(
+                    self.say(Input::AdmitJob { job }),
+                    "who asks can be answered"
+                );
+                continue;
+            }
+            if let Some(job) = in_state(JobState::Manual) {
                 assert!(
                     self.say(Input::PlayJob { job }),
                     "manual jobs can be played"

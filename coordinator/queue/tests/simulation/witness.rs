@@ -103,7 +103,9 @@ impl Witness {
             Effect::Stop { reason, .. } => {
                 self.stale += u64::from(*reason == fleet_queue::StopReason::Stale);
             }
-            Effect::ResultTaken { .. } | Effect::PipelineChanged { .. } => {}
+            Effect::Admission { .. }
+            | Effect::ResultTaken { .. }
+            | Effect::PipelineChanged { .. } => {}
         }
     }
 

@@ -31,6 +31,7 @@ pub(crate) fn pipeline(id: u64, random: &mut Random) -> NewPipeline {
             resource_group: random.chance(25).then(|| "production".to_owned()),
             interruptible: true,
             protected: false,
+            gated: random.chance(20),
         })
         .collect();
     NewPipeline {

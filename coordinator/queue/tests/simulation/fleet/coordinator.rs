@@ -110,6 +110,7 @@ impl Fleet {
                 reason,
             } => (agent, Down::Stop { fence, reason }),
             Effect::ResultTaken { agent, fence } => (agent, Down::Taken { fence }),
+            Effect::Admission { job } => return self.step(Input::AdmitJob { job }),
             Effect::JobChanged { .. } | Effect::PipelineChanged { .. } => return,
         };
         let index = self.agents.iter().position(|a| a.name == agent);
