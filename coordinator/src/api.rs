@@ -7,6 +7,7 @@
 //! nobody before what it changed is durable.
 
 pub(crate) mod caller;
+mod environment;
 pub(crate) mod error;
 mod explain;
 mod fleet;
@@ -26,6 +27,7 @@ use std::sync::Arc;
 
 use fleet_model::{ProjectId, Timestamp};
 use fleet_proto::v1;
+use fleet_proto::v1::environment_service_server::EnvironmentServiceServer;
 use fleet_proto::v1::fleet_service_server::FleetServiceServer;
 use fleet_proto::v1::job_service_server::JobServiceServer;
 use fleet_proto::v1::pipeline_service_server::PipelineServiceServer;
@@ -103,6 +105,7 @@ impl Api {
         routes
             .add_service(PipelineServiceServer::new(self.clone()))
             .add_service(JobServiceServer::new(self.clone()))
+            .add_service(EnvironmentServiceServer::new(self.clone()))
             .add_service(FleetServiceServer::new(self.clone()))
     }
 

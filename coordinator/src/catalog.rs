@@ -7,12 +7,13 @@
 //!
 //! | records | what |
 //! |---|---|
-//! | `group/<id>`, `project/<id>` | a group, a project with its protected refs and settings |
+//! | `group/<id>`, `project/<id>` | a group, a project with its protections and settings |
 //! | `variable/<owner>/<key>/<environment scope>` | a variable, its value sealed |
 //! | `token/<id>`, `user/<id>` | a token as its hash; the number of a user's name |
 //! | `deleted/<id>` | the path of a deleted project of which something is left |
 //! | `meta/next-group` ... | counters: no number is used twice |
 
+mod deploy;
 mod path;
 mod project;
 mod protect;
@@ -94,6 +95,8 @@ pub(crate) struct Project {
     pub(crate) mirror: Option<String>,
     /// One for each pattern, in their order.
     pub(crate) protected: Vec<ProtectedRef>,
+    /// The protected environments, one for each pattern, in their order.
+    pub(crate) environments: Vec<ProtectedEnvironment>,
     /// What `project set` changed; keys and values are checked when set.
     pub(crate) settings: BTreeMap<String, String>,
     /// The `CI_PIPELINE_IID` of its next pipeline.
@@ -109,6 +112,15 @@ pub(crate) struct ProtectedRef {
     pub(crate) pattern: String,
     /// The lowest role that may; none: nobody.
     pub(crate) push: Option<Role>,
+    pub(crate) deploy: Option<Role>,
+}
+
+/// Who may deploy to environments of a name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ProtectedEnvironment {
+    /// A name, or a pattern in which `*` stands for anything, `/` included.
+    pub(crate) pattern: String,
+    /// The lowest role that may; none: nobody.
     pub(crate) deploy: Option<Role>,
 }
 

@@ -7,6 +7,7 @@
 //! the new state, and its batch comes after.
 
 mod admit;
+mod deploy;
 mod handle;
 mod lease;
 mod load;
@@ -25,8 +26,10 @@ use fleet_queue::{Effect, Input, Queue, Rejected};
 use tokio::sync::{broadcast, mpsc};
 use tracing::warn;
 
+use crate::audit::Audit;
 use crate::blob::Blobs;
 use crate::catalog::Catalog;
+use crate::environment::Book;
 use crate::fleet::LeaseLogs;
 use crate::pipeline::{JobRecord, NoJobs, Pipeline, PipelineRecord};
 use crate::secret::Sealer;
@@ -35,6 +38,8 @@ use crate::{Settings, watch};
 
 use admit::AgentStream;
 pub(crate) use admit::{Admitted, Ending, Greeting};
+use deploy::Asking;
+pub(crate) use deploy::{Deploys, StopAnswer};
 use handle::Command;
 pub(crate) use handle::{AgentInput, Handle, HandleError, JobTokenOwner, Upload};
 use lease::Lease;
@@ -64,6 +69,10 @@ pub(crate) struct Core {
     leases: BTreeMap<Fence, Lease>,
     /// The lease that each job token is good for, by the token's hash.
     tokens: BTreeMap<String, Fence>,
+    /// Empty where there is no [`Server`].
+    environments: Book,
+    /// The person whose wish is being carried out.
+    asking: Option<Asking>,
     logs: LeaseLogs,
     blobs: Blobs,
     journal: Journal,
@@ -81,6 +90,7 @@ pub(crate) struct Core {
 pub(crate) struct Server {
     pub(crate) catalog: Catalog,
     pub(crate) sealer: Sealer,
+    pub(crate) audit: Audit,
     /// The certificates (PEM) that reach the coordinator's own listeners.
     pub(crate) authority: String,
 }
@@ -108,6 +118,8 @@ impl Core {
             next_session: 1,
             leases: BTreeMap::new(),
             tokens: BTreeMap::new(),
+            environments: Book::default(),
+            asking: None,
             settings,
             logs,
             blobs,
@@ -185,10 +197,23 @@ impl Core {
                 let id = self.create_ended(*request, why, with);
                 self.answer(reply, Ok(id));
             }
-            Command::Change { input, reply } => {
-                let result = self.step(input).map_err(HandleError::Rejected);
+            Command::Change {
+                input,
+                asker,
+                reply,
+            } => {
+                let result = self.step_for(asker, input);
                 self.drop_ended_leases();
-                self.answer(reply, result);
+                self.answer(reply, result.map_err(HandleError::Rejected));
+            }
+            Command::StopEnvironment {
+                project,
+                name,
+                asker,
+                reply,
+            } => {
+                let result = self.stop_environment(project, &name, asker);
+                self.answer(reply, result.map_err(HandleError::Rejected));
             }
             Command::Connected { greeting, reply } => {
                 let admitted = self.connected(*greeting);
@@ -385,6 +410,7 @@ impl Core {
                 };
                 inputs.extend(self.lease(wanted));
             }
+            Effect::Admission { job } => inputs.push_back(self.admission(job)),
             Effect::Keep { agent, fence } => {
                 warn!(%agent, %fence, "a kept lease outside a welcome was left aside");
             }
@@ -432,6 +458,14 @@ impl Core {
         let Some(index) = pipeline.index_of(job) else {
             return;
         };
+        if state == JobState::Preparing {
+            pipeline.jobs[index].refusal = None;
+        }
+        if let Some(asking) = &self.asking
+            && asking.is_about(job, state)
+        {
+            pipeline.jobs[index].asker = Some(asking.asker.clone());
+        }
         let logs = &self.logs;
         if let Some(attempt) = pipeline.jobs[index].attempts.last_mut() {
             let open = attempt.finished_at.is_none();
@@ -454,6 +488,12 @@ impl Core {
             }
         }
         self.dirty.insert(job);
+        self.note_in_environment(id, index, state);
+        let Some(pipeline) = self.pipelines.get(&id) else {
+            return;
+        };
+        let refusal = pipeline.jobs[index].refusal.clone();
+        let refusal = refusal.filter(|_| state == JobState::Failed);
         let newest = pipeline.jobs[index].attempts.last();
         let newest = newest.filter(|attempt| attempt.number == number);
         let event = watch::Event::Job(watch::JobEvent {
@@ -464,9 +504,9 @@ impl Core {
             exit_code: Some(exit_code).filter(|code| *code != 0),
             allowed_failure,
             agent: newest.map(|attempt| attempt.agent.clone()),
-            message: newest
-                .filter(|_| state.is_completed())
-                .and_then(|attempt| attempt.message.clone()),
+            message: refusal
+                .or_else(|| newest.and_then(|attempt| attempt.message.clone()))
+                .filter(|_| state.is_completed()),
         });
         if let Some(watch) = pipeline.watch.clone() {
             self.releases.run(Box::new(move || watch.tell(event)));

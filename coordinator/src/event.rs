@@ -42,6 +42,8 @@ pub(crate) struct Event {
     /// Login name of who did it.
     pub(crate) user: String,
     pub(crate) user_id: u64,
+    /// The number of their token.
+    pub(crate) token: String,
     /// Variables of its pipeline alone.
     pub(crate) variables: Vec<Variable>,
 }
@@ -252,6 +254,7 @@ impl Events {
             sha: context.commit.sha.clone(),
             title: visible(&title.chars().take(LONGEST_TITLE).collect::<String>()),
             user: event.user.clone(),
+            token: Some(event.token.clone()),
             iid: context.iid,
         };
         Request {

@@ -12,6 +12,7 @@ mod audit;
 mod blob;
 mod catalog;
 mod core;
+mod environment;
 mod event;
 mod failpoint;
 mod fleet;

@@ -18,7 +18,7 @@ use crate::watch;
 
 pub(crate) use record::{JobRecord, PipelineRecord};
 pub(crate) use source::refspecs;
-pub(crate) use spec::{Facts, dependencies, job_spec};
+pub(crate) use spec::{Facts, dependencies, job_spec, reported};
 
 /// What a pipeline is made of.
 #[derive(Clone, Debug)]
@@ -40,7 +40,7 @@ pub struct Request {
     pub about: About,
 }
 
-/// What people see of the event behind a pipeline.
+/// What is known of the event behind a pipeline.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct About {
     /// GitLab's word: `push`, `web`, `schedule` ...
@@ -55,6 +55,9 @@ pub struct About {
     pub title: String,
     /// Login name of who started it.
     pub user: String,
+    /// The number of their token: what that may, the pipeline's jobs may. None where
+    /// people need no token.
+    pub token: Option<String>,
     /// Per-project counter of pipelines.
     pub iid: u64,
 }
@@ -95,6 +98,15 @@ pub(crate) enum NoJobs {
     Skipped,
 }
 
+/// On whose behalf something runs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Asker {
+    /// Login name.
+    pub(crate) user: String,
+    /// The number of their token; none where people need none.
+    pub(crate) token: Option<String>,
+}
+
 /// What is known of a job beside its plan and its place in the queue.
 #[derive(Default)]
 pub(crate) struct Job {
@@ -104,6 +116,10 @@ pub(crate) struct Job {
     pub(crate) artifacts: Vec<Stored>,
     /// SHA-256 of the newest try's credential, in hex.
     pub(crate) token: Option<String>,
+    /// Who played or retried it last; none: it runs for who started the pipeline.
+    pub(crate) asker: Option<Asker>,
+    /// Why its newest try may not start, in words.
+    pub(crate) refusal: Option<String>,
 }
 
 /// One lease of a job, as people see it.
@@ -203,7 +219,19 @@ impl Pipeline {
             resource_group: job.resource_group.clone(),
             interruptible: job.interruptible,
             protected: self.request.protected,
+            // Who may deploy is told when it is about to: see `core::deploy`.
+            gated: job.environment.is_some(),
         }
+    }
+
+    /// On whose behalf the newest try of a job runs.
+    pub(crate) fn asker(&self, index: usize) -> Asker {
+        let about = &self.request.about;
+        let asked = self.jobs[index].asker.clone();
+        asked.unwrap_or_else(|| Asker {
+            user: about.user.clone(),
+            token: about.token.clone(),
+        })
     }
 
     /// The place of a job in the plan.

@@ -179,6 +179,7 @@ impl Running {
         let server = Server {
             catalog: catalog.clone(),
             sealer,
+            audit: audit.clone(),
             authority: identity.bundle().to_owned(),
         };
         let (core, mut owner, inbox) = Core::new(

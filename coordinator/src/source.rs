@@ -202,6 +202,7 @@ impl Sources {
             kind: Kind::Create(PipelineSource::Web),
             user: principal.user.clone(),
             user_id: principal.user_id,
+            token: principal.token.clone(),
             variables,
         };
         let made = self.0.events.handle(&repository, &event, &Batch::default);

@@ -24,6 +24,7 @@ use tonic::Status;
 use super::error;
 use super::policy::{Object, Row};
 use crate::catalog::{Catalog, Group, Owner, Principal, Project, Role};
+use crate::pipeline::Asker;
 
 pub(super) use guard::{Gate, guard};
 
@@ -260,6 +261,14 @@ impl Caller {
             (false, false) => Err(error::invalid(
                 "a scope is a project or a group, and both were given",
             )),
+        }
+    }
+
+    /// On whose behalf what the caller starts runs.
+    pub(super) fn asker(&self) -> Asker {
+        Asker {
+            user: self.principal.user.clone(),
+            token: Some(self.principal.token.clone()),
         }
     }
 

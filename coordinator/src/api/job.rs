@@ -120,16 +120,18 @@ impl JobService for Api {
         &self,
         request: Request<v1::RetryJobRequest>,
     ) -> Result<Response<v1::Job>, Status> {
+        let caller = caller(&request)?;
         let job = self.allowed(&request, request.get_ref().id).await?;
-        self.change_job(job, Input::RetryJob { job }).await
+        self.start_job(&caller, job, Input::RetryJob { job }).await
     }
 
     async fn play_job(
         &self,
         request: Request<v1::PlayJobRequest>,
     ) -> Result<Response<v1::Job>, Status> {
+        let caller = caller(&request)?;
         let job = self.allowed(&request, request.get_ref().id).await?;
-        self.change_job(job, Input::PlayJob { job }).await
+        self.start_job(&caller, job, Input::PlayJob { job }).await
     }
 
     async fn read_artifact(
@@ -167,6 +169,19 @@ impl Api {
         let project = self.look(move |core| core.project_of_job(id)).await?;
         let project = caller.on_project_of("job", id.0, project.as_ref())?;
         Ok((id, project))
+    }
+
+    /// Has a job run for the caller.
+    async fn start_job(
+        &self,
+        caller: &Caller,
+        id: JobId,
+        input: Input,
+    ) -> Result<Response<v1::Job>, Status> {
+        self.may_start(caller, id).await?;
+        let changed = self.core.change_for(caller.asker(), input).await;
+        changed.map_err(error::of_core)?;
+        self.shown_job(id).await
     }
 
     async fn change_job(&self, id: JobId, input: Input) -> Result<Response<v1::Job>, Status> {

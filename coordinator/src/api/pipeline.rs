@@ -12,6 +12,7 @@ use tokio_stream::Stream;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
+use super::caller::Caller;
 use super::{Api, caller, error, show, stream};
 use crate::core::{Handle, PipelineInfo};
 
@@ -116,9 +117,11 @@ impl PipelineService for Api {
         request: Request<v1::CancelPipelineRequest>,
     ) -> Result<Response<v1::Pipeline>, Status> {
         let id = PipelineId(request.get_ref().id);
+        self.on_pipeline(&request, id).await?;
         let mode = CancelMode::Graceful;
         let input = Input::CancelPipeline { pipeline: id, mode };
-        self.change_pipeline(request, id, input).await
+        self.core.change(input).await.map_err(error::of_core)?;
+        self.shown(id).await
     }
 
     async fn retry_pipeline(
@@ -126,23 +129,21 @@ impl PipelineService for Api {
         request: Request<v1::RetryPipelineRequest>,
     ) -> Result<Response<v1::Pipeline>, Status> {
         let id = PipelineId(request.get_ref().id);
+        let caller = self.on_pipeline(&request, id).await?;
         let input = Input::RetryPipeline { pipeline: id };
-        self.change_pipeline(request, id, input).await
+        let changed = self.core.change_for(caller.asker(), input).await;
+        changed.map_err(error::of_core)?;
+        self.shown(id).await
     }
 }
 
 impl Api {
-    async fn change_pipeline<T>(
-        &self,
-        request: Request<T>,
-        id: PipelineId,
-        input: Input,
-    ) -> Result<Response<v1::Pipeline>, Status> {
-        let caller = caller(&request)?;
+    /// The caller, who may do with the pipeline what they ask.
+    async fn on_pipeline<T>(&self, request: &Request<T>, id: PipelineId) -> Result<Caller, Status> {
+        let caller = caller(request)?;
         let info = self.pipeline_info(id).await?;
         caller.on_project_of("pipeline", id.0, info.as_ref().map(|it| &it.project_path))?;
-        self.core.change(input).await.map_err(error::of_core)?;
-        self.shown(id).await
+        Ok(caller)
     }
 
     async fn pipeline_info(&self, id: PipelineId) -> Result<Option<PipelineInfo>, Status> {

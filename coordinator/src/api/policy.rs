@@ -75,6 +75,8 @@ pub(super) const TABLE: &[Row] = &[
     call("/fleet.v1.ProjectService/DeleteProject", Admin, Project),
     call("/fleet.v1.ProjectService/ProtectRef", Maintainer, Project),
     call("/fleet.v1.ProjectService/UnprotectRef", Maintainer, Project),
+    call("/fleet.v1.ProjectService/ProtectEnvironment", Maintainer, Project),
+    call("/fleet.v1.ProjectService/UnprotectEnvironment", Maintainer, Project),
 
     call("/fleet.v1.VariableService/SetVariable", Maintainer, Scope),
     call("/fleet.v1.VariableService/ListVariables", Maintainer, Scope),
@@ -95,6 +97,10 @@ pub(super) const TABLE: &[Row] = &[
     call("/fleet.v1.JobService/RetryJob", Developer, Project),
     call("/fleet.v1.JobService/PlayJob", Developer, Project),
     call("/fleet.v1.JobService/ReadArtifact", Viewer, Project),
+
+    call("/fleet.v1.EnvironmentService/ListEnvironments", Viewer, Project),
+    call("/fleet.v1.EnvironmentService/GetEnvironment", Viewer, Project),
+    call("/fleet.v1.EnvironmentService/StopEnvironment", Developer, Project),
 
     call("/fleet.v1.FleetService/ListQueue", Viewer, Visible),
     call("/fleet.v1.FleetService/ListAgents", Viewer, Visible),

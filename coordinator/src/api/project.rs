@@ -5,7 +5,7 @@ use fleet_proto::v1::project_service_server::ProjectService;
 use tonic::{Request, Response, Status};
 
 use super::{Setup, caller, error, given, role_from, role_to};
-use crate::catalog::{Group, NewProject, Project, ProtectedRef, Role};
+use crate::catalog::{Group, NewProject, Project, ProtectedEnvironment, ProtectedRef, Role};
 
 #[tonic::async_trait]
 impl ProjectService for Setup {
@@ -207,6 +207,48 @@ impl ProjectService for Setup {
         self.journal.durable(mark).await;
         Ok(self.shown(project))
     }
+
+    async fn protect_environment(
+        &self,
+        request: Request<v1::ProtectEnvironmentRequest>,
+    ) -> Result<Response<v1::Project>, Status> {
+        let caller = caller(&request)?;
+        let wanted = request.into_inner();
+        let project = caller.on_project(&wanted.project)?;
+        let Some(rule) = wanted.protected else {
+            return Err(error::invalid("field `protected` is missing"));
+        };
+        let rule = ProtectedEnvironment {
+            deploy: role_from(rule.deploy, "deploy")?,
+            pattern: rule.pattern,
+        };
+        let role = rule.deploy.map_or("nobody", Role::as_str);
+        let reason = format!("{}: deploy {role}", rule.pattern);
+        let (project, mark) = caller
+            .change("environment.protect", &object(&project), &reason, || {
+                self.catalog.protect_environment(project.id, rule)
+            })
+            .await?;
+        self.journal.durable(mark).await;
+        Ok(self.shown(project))
+    }
+
+    async fn unprotect_environment(
+        &self,
+        request: Request<v1::UnprotectEnvironmentRequest>,
+    ) -> Result<Response<v1::Project>, Status> {
+        let caller = caller(&request)?;
+        let wanted = request.into_inner();
+        let project = caller.on_project(&wanted.project)?;
+        let pattern = &wanted.pattern;
+        let (project, mark) = caller
+            .change("environment.unprotect", &object(&project), pattern, || {
+                self.catalog.unprotect_environment(project.id, pattern)
+            })
+            .await?;
+        self.journal.durable(mark).await;
+        Ok(self.shown(project))
+    }
 }
 
 impl Setup {
@@ -226,6 +268,14 @@ impl Setup {
             protected_refs: project.protected.into_iter().map(rule).collect(),
             settings: project.settings.into_iter().collect(),
             created_at: project.created_at,
+            protected_environments: project
+                .environments
+                .into_iter()
+                .map(|rule| v1::ProtectedEnvironment {
+                    pattern: rule.pattern,
+                    deploy: role_to(rule.deploy),
+                })
+                .collect(),
         })
     }
 }

@@ -4,7 +4,10 @@ use fleet_model::{JobState, Timestamp};
 use fleet_proto::v1;
 use fleet_queue::AgentStatus;
 
+use super::environment;
+use crate::catalog::Project;
 use crate::core::{AgentInfo, JobInfo, PipelineInfo};
+use crate::environment::{Deployment, Environment};
 use crate::identity::Member;
 
 fn time(at: Option<Timestamp>) -> u64 {
@@ -57,7 +60,10 @@ pub(super) fn job(info: JobInfo) -> v1::Job {
             .map(|it| it.to_string())
             .unwrap_or_default(),
         exit_code: info.view.exit_code,
-        message: newest.and_then(|it| it.message.clone()).unwrap_or_default(),
+        message: info
+            .refusal
+            .or_else(|| newest.and_then(|it| it.message.clone()))
+            .unwrap_or_default(),
         attempts: info.attempts.into_iter().map(attempt).collect(),
         artifacts: info.artifacts.iter().map(artifact).collect(),
         created_at: info.created_at.0,
@@ -134,6 +140,52 @@ pub(super) fn agent(member: Member, info: Option<AgentInfo>) -> v1::Agent {
         shown.status = out;
     }
     shown
+}
+
+/// An environment with its newest deployments, as many as `most`.
+pub(super) fn environment(it: &Environment, project: &Project, most: usize) -> v1::Environment {
+    let (protected, deploy) = environment::rule(project, &it.name);
+    v1::Environment {
+        id: it.id.0,
+        project: project.path.clone(),
+        name: it.name.clone(),
+        slug: it.slug.clone(),
+        tier: it.tier.clone(),
+        state: it.state.as_str().to_owned(),
+        url: it.url.clone().unwrap_or_default(),
+        on_stop: it
+            .on_stop
+            .as_ref()
+            .map_or_else(String::new, |stop| stop.name.clone()),
+        auto_stop_in: it.auto_stop_in.clone().unwrap_or_default(),
+        created_at: it.created_at.0,
+        updated_at: it.updated_at.0,
+        current: it.current().map(deployment),
+        deployments: it
+            .deployments
+            .iter()
+            .rev()
+            .take(most)
+            .map(deployment)
+            .collect(),
+        protected,
+        deploy,
+    }
+}
+
+fn deployment(it: &Deployment) -> v1::Deployment {
+    v1::Deployment {
+        id: it.id.0,
+        status: it.status.as_str().to_owned(),
+        sha: it.sha.clone(),
+        reference: it.reference.clone(),
+        pipeline: it.pipeline.0,
+        job: it.job.0,
+        job_name: it.job_name.clone(),
+        user: it.user.clone(),
+        created_at: it.created_at.0,
+        finished_at: time(it.finished_at),
+    }
 }
 
 /// Whether a status filter of the caller's fits.

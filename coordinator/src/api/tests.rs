@@ -1,3 +1,4 @@
+mod environments;
 mod guard;
 mod matrix;
 mod projects;

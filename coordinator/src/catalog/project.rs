@@ -148,6 +148,7 @@ impl Catalog {
                 protected: vec![ProtectedRef::default_branch(&default_branch)],
                 default_branch,
                 mirror: new.mirror,
+                environments: Vec::new(),
                 settings: BTreeMap::new(),
                 next_iid: 1,
                 created_at: now(),
@@ -268,7 +269,7 @@ impl Catalog {
         Some((project.next_iid - 1, mark))
     }
 
-    fn change_project(
+    pub(super) fn change_project(
         &self,
         id: ProjectId,
         change: impl FnOnce(&mut Project) -> Result<(), Error>,

@@ -27,6 +27,11 @@ impl Catalog {
     pub(crate) fn push_role(project: &Project, reference: &str) -> Option<Role> {
         lowest(project, reference, |rule| rule.push)
     }
+
+    /// The same for deploying from it.
+    pub(super) fn deploy_role(project: &Project, reference: &str) -> Option<Role> {
+        lowest(project, reference, |rule| rule.deploy)
+    }
 }
 
 impl ProtectedRef {
@@ -172,6 +177,7 @@ mod tests {
             mirror: None,
             protected: rules.iter().map(rule).collect(),
             settings: std::collections::BTreeMap::new(),
+            environments: Vec::new(),
             next_iid: 1,
             created_at: 0,
         }

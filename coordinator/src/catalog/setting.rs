@@ -269,6 +269,7 @@ mod tests {
             mirror: None,
             protected: Vec::new(),
             settings: BTreeMap::new(),
+            environments: Vec::new(),
             next_iid: 1,
             created_at: 0,
         }

@@ -40,11 +40,11 @@ pub(crate) struct Token {
 }
 
 impl Token {
-    fn is_live(&self, now: u64) -> bool {
+    pub(super) fn is_live(&self, now: u64) -> bool {
         self.revoked_at.is_none() && now < self.expires_at
     }
 
-    fn principal(&self) -> Principal {
+    pub(super) fn principal(&self) -> Principal {
         Principal {
             token: self.id.to_string(),
             user: self.user.clone(),

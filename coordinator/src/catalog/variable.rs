@@ -19,7 +19,8 @@ use serde::{Deserialize, Serialize};
 use super::path::{lineage, shortened};
 use super::{Batch, Catalog, Error, GroupId, Mark, Node, State, now, number};
 use crate::secret::{Sealed, Unreadable};
-use rules::{scope_fits, scope_or_all, specificity};
+use rules::scope_or_all;
+pub(super) use rules::{is_scope, scope_fits, specificity};
 
 /// Whose a variable is. The order is that of precedence, lowest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]

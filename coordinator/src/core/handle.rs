@@ -9,9 +9,9 @@ use tonic::Status;
 
 use super::admit::Admitted;
 use super::release::Release;
-use super::{Core, Greeting, News};
+use super::{Core, Greeting, News, StopAnswer};
 use crate::blob::Stored;
-use crate::pipeline::NoJobs;
+use crate::pipeline::{Asker, NoJobs};
 use crate::store::Batch;
 use crate::{Created, Request, Watch};
 
@@ -34,7 +34,18 @@ pub(crate) enum Command {
         reply: Answer<PipelineId>,
     },
     /// What people ask of the queue: cancel, retry, play, drain ...
-    Change { input: Input, reply: Answer<()> },
+    Change {
+        input: Input,
+        /// On whose behalf jobs run that start because of it.
+        asker: Option<Asker>,
+        reply: Answer<()>,
+    },
+    StopEnvironment {
+        project: ProjectId,
+        name: String,
+        asker: Asker,
+        reply: Answer<StopAnswer>,
+    },
     Connected {
         greeting: Box<Greeting>,
         reply: oneshot::Sender<Admitted>,
@@ -191,7 +202,40 @@ impl Handle {
 
     /// Hands in what a person asks; durable when this returns.
     pub(crate) async fn change(&self, input: Input) -> Result<(), HandleError> {
-        self.order(|reply| Command::Change { input, reply }).await
+        let asker = None;
+        self.order(|reply| Command::Change {
+            input,
+            asker,
+            reply,
+        })
+        .await
+    }
+
+    /// The same for what makes jobs run on somebody's behalf: play and retry.
+    pub(crate) async fn change_for(&self, asker: Asker, input: Input) -> Result<(), HandleError> {
+        let asker = Some(asker);
+        self.order(|reply| Command::Change {
+            input,
+            asker,
+            reply,
+        })
+        .await
+    }
+
+    /// Stops an environment, by its job if it has one.
+    pub(crate) async fn stop_environment(
+        &self,
+        project: ProjectId,
+        name: String,
+        asker: Asker,
+    ) -> Result<StopAnswer, HandleError> {
+        self.order(|reply| Command::StopEnvironment {
+            project,
+            name,
+            asker,
+            reply,
+        })
+        .await
     }
 
     /// None when the owner is gone.

@@ -42,6 +42,10 @@ impl Core {
             agent, job, fence, ..
         } = &wanted;
         let (agent, job, fence) = (agent.clone(), *job, *fence);
+        // Roles may have been taken away since it was admitted.
+        if let Some(refuse) = self.refusal(job) {
+            return vec![refuse, Input::Released { agent, fence }];
+        }
         match self.hand_out(wanted) {
             Ok(()) => Vec::new(),
             Err(why) => {
@@ -80,6 +84,7 @@ impl Core {
             None => Vec::new(),
         };
         let server = self.server.clone();
+        let environment = self.environment_of(job);
         let old = self.renew_artifacts(job);
         let (pipeline, index) = self.find_mut(job).ok_or("its pipeline is gone")?;
         let record = &mut pipeline.jobs[index];
@@ -136,6 +141,7 @@ impl Core {
             authority: server.as_ref().map(|server| server.authority.as_str()),
             settings,
             registries: Vec::new(),
+            environment,
         };
         let spec = job_spec(&self.pipelines[&id], index, facts);
         let spec = spec.map_err(|error| error.to_string())?;

@@ -6,6 +6,7 @@ use fleet_queue::{Input, Queue, Record};
 use super::lease::{Lease, archives};
 use super::{Core, Server};
 use crate::blob::LogFile;
+use crate::environment::Book;
 use crate::fleet::{LeaseLog, LogWriter};
 use crate::pipeline::{JobRecord, PipelineRecord};
 use crate::store::{Error, RESTORED_AT, Records};
@@ -41,6 +42,13 @@ impl Core {
         for (_, next) in records.take("meta/next-job")? {
             self.next_job = next;
         }
+        self.environments = Book::load(records)?;
+        for project in self.environments.projects() {
+            // What a deleted project left.
+            if server.catalog.project_by_id(project).is_none() {
+                self.environments.remove_project(project, &mut self.batch);
+            }
+        }
         let queue = records.take::<Record>("queue/")?;
         self.queue = Queue::restore(self.settings.queue, queue.into_iter().map(|(_, it)| it))
             .map_err(|error| corrupt("queue/", error))?;
@@ -51,6 +59,7 @@ impl Core {
             self.next_job.0 += LEFT_OUT_IDS;
             self.batch.put("meta/next-pipeline", &self.next_pipeline);
             self.batch.put("meta/next-job", &self.next_job);
+            self.environments.skip_ids(LEFT_OUT_IDS, &mut self.batch);
             self.batch.delete(RESTORED_AT);
         }
         let ended: Vec<PipelineId> = self.pipelines.keys().copied().collect();

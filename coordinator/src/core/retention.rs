@@ -50,8 +50,9 @@ impl Core {
         self.drop_blobs(expired);
     }
 
-    /// Removes all of a project's pipelines.
+    /// Removes all of a project's environments and pipelines.
     pub(super) fn forget_project(&mut self, project: ProjectId) -> Result<(), HandleError> {
+        self.environments.remove_project(project, &mut self.batch);
         let ids: Vec<PipelineId> = self
             .pipelines
             .values()

@@ -41,6 +41,8 @@ pub(crate) struct JobInfo {
     pub(crate) created_at: Timestamp,
     pub(crate) attempts: Vec<Attempt>,
     pub(crate) artifacts: Vec<Stored>,
+    /// Why it failed before it started, in words.
+    pub(crate) refusal: Option<String>,
 }
 
 /// An agent as it is now.
@@ -129,7 +131,9 @@ impl Core {
         for attempt in attempts.iter_mut().filter(|it| it.finished_at.is_none()) {
             attempt.log_bytes = self.logs.size(attempt.fence).unwrap_or(0);
         }
+        let refusal = record.refusal.clone();
         Some(JobInfo {
+            refusal: refusal.filter(|_| view.state == JobState::Failed),
             view,
             project_path: pipeline.request.project_path.clone(),
             reference: pipeline.request.about.reference.clone(),

@@ -3,7 +3,7 @@
 use fleet_model::{JobId, PipelineId, Plan, ProjectId, Source, Timestamp, Variable};
 use serde::{Deserialize, Serialize};
 
-use super::{About, Attempt, Job, NoJobs, Pipeline, Request};
+use super::{About, Asker, Attempt, Job, NoJobs, Pipeline, Request};
 use crate::blob::Stored;
 use crate::secret::{Sealed, Sealer, Unreadable};
 
@@ -34,6 +34,10 @@ pub(crate) struct JobRecord {
     artifacts: Vec<Stored>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     token: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    asker: Option<Asker>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    refusal: Option<String>,
 }
 
 impl PipelineRecord {
@@ -108,6 +112,8 @@ impl From<&Job> for JobRecord {
             attempts: job.attempts.clone(),
             artifacts: job.artifacts.clone(),
             token: job.token.clone(),
+            asker: job.asker.clone(),
+            refusal: job.refusal.clone(),
         }
     }
 }
@@ -118,6 +124,8 @@ impl From<JobRecord> for Job {
             attempts: record.attempts,
             artifacts: record.artifacts,
             token: record.token,
+            asker: record.asker,
+            refusal: record.refusal,
         }
     }
 }

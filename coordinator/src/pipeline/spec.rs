@@ -6,6 +6,7 @@ use fleet_language::variables::{self, predefined};
 use fleet_model::{Dependency, JobSpec, PlannedJob, RegistryLogin, Source, Step, Token, Variable};
 
 use super::{Pipeline, source};
+use crate::environment::EnvironmentId;
 
 /// What is known only when a job is leased.
 pub(crate) struct Facts<'a> {
@@ -29,6 +30,8 @@ pub(crate) struct Facts<'a> {
     pub(crate) settings: Vec<Variable>,
     /// What its project logs in to registries with.
     pub(crate) registries: Vec<RegistryLogin>,
+    /// The environment it names.
+    pub(crate) environment: Option<EnvironmentId>,
 }
 
 /// Makes the spec of an attempt of the job at `index` of the plan.
@@ -60,6 +63,9 @@ pub(crate) fn job_spec(
     };
     let dotenv = reported(pipeline, job);
     let mut all = predefined::for_attempt(&lease, plan, job, dotenv, facts.settings);
+    if let Some(EnvironmentId(id)) = facts.environment {
+        all.insert(0, Variable::new("CI_ENVIRONMENT_ID", id.to_string()));
+    }
     if let Some(authority) = facts.authority {
         // As gitlab-runner does; git and the job's own tools read the file.
         let mut variable = Variable::new("CI_SERVER_TLS_CA_FILE", authority).raw();
@@ -122,7 +128,7 @@ pub(crate) fn dependencies(pipeline: &Pipeline, job: &PlannedJob) -> Vec<Depende
 }
 
 /// What the jobs it takes artifacts from reported with dotenv.
-fn reported(pipeline: &Pipeline, job: &PlannedJob) -> Vec<Variable> {
+pub(crate) fn reported(pipeline: &Pipeline, job: &PlannedJob) -> Vec<Variable> {
     job.artifacts_from
         .iter()
         .flat_map(|from| &pipeline.jobs[*from].artifacts)

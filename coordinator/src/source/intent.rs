@@ -28,6 +28,8 @@ pub(super) struct Intent {
     pub(super) refs: Vec<Move>,
     pub(super) user: String,
     pub(super) user_id: u64,
+    /// The number of their token.
+    pub(super) token: String,
     /// `git push -o`.
     pub(super) options: Vec<String>,
     pub(super) from: Option<SocketAddr>,
@@ -54,6 +56,7 @@ struct Record {
     refs: Vec<Move>,
     user: String,
     user_id: u64,
+    token: String,
     /// Options may set variables, and those may be secrets.
     options: Option<Sealed>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -112,6 +115,7 @@ impl Intents {
                 refs: record.refs,
                 user: record.user,
                 user_id: record.user_id,
+                token: record.token,
                 options,
                 from: record.from,
                 at: record.at,
@@ -173,6 +177,7 @@ impl Intents {
             refs: intent.refs.clone(),
             user: intent.user.clone(),
             user_id: intent.user_id,
+            token: intent.token.clone(),
             options,
             from: intent.from,
             at: intent.at,
@@ -243,6 +248,7 @@ mod tests {
             refs: vec![asked(old, new)],
             user: String::new(),
             user_id: 0,
+            token: String::new(),
             options: Vec::new(),
             from: None,
             at: 0,

@@ -154,6 +154,7 @@ impl Sources {
             refs: moves(push, &before),
             user: request.principal.user.clone(),
             user_id: request.principal.user_id,
+            token: request.principal.token.clone(),
             options: push.options.clone(),
             from: request.from,
             at: u64::try_from(jiff::Timestamp::now().as_millisecond()).unwrap_or_default(),
@@ -250,6 +251,7 @@ impl Sources {
                 },
                 user: intent.user.clone(),
                 user_id: intent.user_id,
+                token: intent.token.clone(),
                 variables: options.variables.clone(),
             };
             let with = || intents.change(&rest);

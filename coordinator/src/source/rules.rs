@@ -149,6 +149,7 @@ mod tests {
                 rule("refs/tags/v*", Some(Role::Developer)),
             ],
             settings: BTreeMap::new(),
+            environments: Vec::new(),
             next_iid: 1,
             created_at: 0,
         }

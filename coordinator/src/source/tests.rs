@@ -96,9 +96,11 @@ impl World {
         let sealer = Sealer::for_tests();
         let catalog = Catalog::load(&mut records, journal.clone(), sealer.clone()).unwrap();
         let blobs = dir.path().join("blobs");
+        let audit = Audit::open(&dir.path().join("audit.jsonl")).unwrap();
         let server = Server {
             catalog: catalog.clone(),
             sealer: sealer.clone(),
+            audit: audit.clone(),
             authority: String::new(),
         };
         let (core, mut owner, inbox) = Core::new(
@@ -117,7 +119,7 @@ impl World {
             catalog: catalog.clone(),
             journal,
             sealer,
-            audit: Audit::open(&dir.path().join("audit.jsonl")).unwrap(),
+            audit,
             core: core.clone(),
             url: format!("http://{address}/"),
         };

@@ -12,7 +12,7 @@ use super::super::caller::Caller;
 use super::super::policy;
 use super::works::{self, Works};
 use super::*;
-use crate::catalog::{NewVariable, Owner};
+use crate::catalog::{NewVariable, Owner, ProtectedEnvironment};
 
 /// What a handler asks about.
 #[derive(Clone, Copy, Debug)]
@@ -82,6 +82,8 @@ const TABLE: &[Row] = &[
     row("ProjectService/DeleteProject", On::Project, OWN, Some(|| v1::DeleteProjectRequest { project: "group/app".into() }.encode_to_vec())),
     row("ProjectService/ProtectRef", On::Project, MAINTAIN, Some(|| v1::ProtectRefRequest { project: "group/app".into(), protected: Some(v1::ProtectedRef { pattern: "v*".into(), ..Default::default() }) }.encode_to_vec())),
     row("ProjectService/UnprotectRef", On::Project, MAINTAIN, Some(|| v1::UnprotectRefRequest { project: "group/app".into(), pattern: "main".into() }.encode_to_vec())),
+    row("ProjectService/ProtectEnvironment", On::Project, MAINTAIN, Some(|| v1::ProtectEnvironmentRequest { project: "group/app".into(), protected: Some(v1::ProtectedEnvironment { pattern: "p*".into(), ..Default::default() }) }.encode_to_vec())),
+    row("ProjectService/UnprotectEnvironment", On::Project, MAINTAIN, Some(|| v1::UnprotectEnvironmentRequest { project: "group/app".into(), pattern: "staging".into() }.encode_to_vec())),
 
     row("VariableService/SetVariable", On::Scope, MAINTAIN, Some(|| v1::SetVariableRequest { scope: Some(of_project()), variable: Some(variable()) }.encode_to_vec())),
     row("VariableService/SetVariable", On::Group, MAINTAIN, Some(|| v1::SetVariableRequest { scope: Some(of_group()), variable: Some(variable()) }.encode_to_vec())),
@@ -107,6 +109,10 @@ const TABLE: &[Row] = &[
     row("JobService/RetryJob", On::Project, WORK, Some(|| v1::RetryJobRequest { id: works::RUNNING }.encode_to_vec())),
     row("JobService/PlayJob", On::Project, WORK, Some(|| v1::PlayJobRequest { id: works::MANUAL }.encode_to_vec())),
     row("JobService/ReadArtifact", On::Project, READ, Some(|| v1::ReadArtifactRequest { job: works::RUNNING, ..Default::default() }.encode_to_vec())),
+
+    row("EnvironmentService/ListEnvironments", On::Project, READ, Some(|| v1::ListEnvironmentsRequest { project: "group/app".into() }.encode_to_vec())),
+    row("EnvironmentService/GetEnvironment", On::Project, READ, Some(|| v1::GetEnvironmentRequest { project: "group/app".into(), name: works::ENVIRONMENT.into() }.encode_to_vec())),
+    row("EnvironmentService/StopEnvironment", On::Project, WORK, Some(|| v1::StopEnvironmentRequest { project: "group/app".into(), name: works::ENVIRONMENT.into() }.encode_to_vec())),
 
     row("FleetService/ListQueue", On::Nothing, ALL, Some(|| v1::ListQueueRequest::default().encode_to_vec())),
     row("FleetService/ListAgents", On::Nothing, ALL, Some(|| v1::ListAgentsRequest {}.encode_to_vec())),
@@ -277,6 +283,12 @@ async fn the_real_services_are_open_to_whom_the_table_says() {
                 };
                 world.setup.catalog.set_variable(owner, variable).unwrap();
             }
+            let rule = ProtectedEnvironment {
+                pattern: "staging".into(),
+                deploy: Some(Role::Maintainer),
+            };
+            let catalog = &world.setup.catalog;
+            catalog.protect_environment(project, rule).unwrap();
             if row.call == "PipelineService/CreatePipeline" {
                 works::repository(&world);
             }

@@ -17,6 +17,8 @@ use crate::secret::Sealer;
 use crate::store::Records;
 use crate::{About, Request as NewPipeline, identity, source};
 
+/// Where its job that runs deploys to.
+pub(super) const ENVIRONMENT: &str = "production";
 /// The agent of [`Works`].
 pub(super) const AGENT: &str = "host";
 /// A branch of `group/app` that nobody protects, with a configuration.
@@ -44,6 +46,7 @@ impl Works {
         let server = Serves {
             catalog: catalog.clone(),
             sealer: sealer.clone(),
+            audit: audit.clone(),
             authority: String::new(),
         };
         let (core, owner, inbox) = Core::new(
@@ -204,6 +207,16 @@ fn request(project: ProjectId) -> NewPipeline {
         caches: Vec::new(),
         hooks: Vec::new(),
     };
+    let mut build = job("build", When::OnSuccess);
+    build.environment = Some(fleet_model::Environment {
+        name: ENVIRONMENT.into(),
+        slug: ENVIRONMENT.into(),
+        url: None,
+        action: fleet_model::EnvironmentAction::Start,
+        on_stop: None,
+        auto_stop_in: None,
+        deployment_tier: "production".into(),
+    });
     NewPipeline {
         project,
         project_path: "group/app".into(),
@@ -211,7 +224,7 @@ fn request(project: ProjectId) -> NewPipeline {
         plan: Plan {
             name: None,
             stages: vec!["test".into()],
-            jobs: vec![job("build", When::OnSuccess), job("deploy", When::Manual)],
+            jobs: vec![build, job("deploy", When::Manual)],
             auto_cancel: AutoCancel::default(),
             user: Vec::new(),
         },

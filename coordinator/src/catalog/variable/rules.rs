@@ -70,9 +70,14 @@ pub(super) fn scope_or_all(environment: &str) -> &str {
     }
 }
 
-fn check_scope(scope: &str) -> Result<(), Error> {
+/// Whether environments can have such a name or pattern.
+pub(in crate::catalog) fn is_scope(scope: &str) -> bool {
     let allowed = |c: char| c.is_ascii_alphanumeric() || "_/\\${}. -*".contains(c);
-    if scope.len() <= 255 && scope.chars().all(allowed) {
+    !scope.is_empty() && scope.len() <= 255 && scope.chars().all(allowed)
+}
+
+fn check_scope(scope: &str) -> Result<(), Error> {
+    if is_scope(scope) {
         return Ok(());
     }
     Err(Error::Invalid(format!(
@@ -92,7 +97,7 @@ fn can_be_masked(value: &str, raw: bool) -> bool {
             .all(|c| if raw { visible(c) } else { plain(c) })
 }
 
-pub(super) fn scope_fits(scope: &str, environment: Option<&str>) -> bool {
+pub(in crate::catalog) fn scope_fits(scope: &str, environment: Option<&str>) -> bool {
     match environment {
         None => scope == "*",
         Some(name) => wildcard::matches(scope, name),
@@ -100,7 +105,7 @@ pub(super) fn scope_fits(scope: &str, environment: Option<&str>) -> bool {
 }
 
 /// Greater is more specific; of scopes that fit the same environment.
-pub(super) fn specificity(scope: &str) -> (bool, usize, std::cmp::Reverse<usize>) {
+pub(in crate::catalog) fn specificity(scope: &str) -> (bool, usize, std::cmp::Reverse<usize>) {
     let stars = scope.bytes().filter(|byte| *byte == b'*').count();
     (stars == 0, scope.len() - stars, std::cmp::Reverse(stars))
 }
