@@ -2,6 +2,7 @@
 
 mod catalog;
 mod context;
+mod environment;
 mod fleet;
 mod job;
 mod lazy;
@@ -16,6 +17,7 @@ use clap_complete::Shell;
 
 pub(crate) use catalog::{Group, GroupVerb, NewProject, Project, ProjectVerb, Protect};
 pub(crate) use context::{AddContext, Context, ContextVerb, CredentialOperation};
+pub(crate) use environment::{Environment, EnvironmentVerb};
 pub(crate) use fleet::{Agent, AgentVerb, Audit, JoinToken, Queue, Status};
 pub(crate) use job::{Job, JobRef, JobVerb, ListJobs, ReadLog};
 pub(crate) use lazy::Lazy;
@@ -109,6 +111,8 @@ pub(crate) enum Noun {
     Pipeline(Lazy<Pipeline>),
     /// Show, explain, cancel, retry and start jobs; read logs and artifacts
     Job(Lazy<Job>),
+    /// List, show, stop and roll back environments
+    Environment(Lazy<Environment>),
     /// List the jobs that wait, each with its reason
     Queue(Lazy<Queue>),
     /// List, drain, resume and revoke agents; let new ones join

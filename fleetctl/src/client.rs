@@ -7,6 +7,7 @@ mod status;
 use std::future::Future;
 use std::time::Duration;
 
+use fleet_proto::v1::environment_service_client::EnvironmentServiceClient;
 use fleet_proto::v1::fleet_service_client::FleetServiceClient;
 use fleet_proto::v1::job_service_client::JobServiceClient;
 use fleet_proto::v1::pipeline_service_client::PipelineServiceClient;
@@ -102,6 +103,10 @@ impl Client {
 
     pub(crate) fn jobs(&self) -> JobServiceClient<Authorized> {
         JobServiceClient::new(self.authorized()).max_decoding_message_size(MESSAGE_BYTES)
+    }
+
+    pub(crate) fn environments(&self) -> EnvironmentServiceClient<Authorized> {
+        EnvironmentServiceClient::new(self.authorized()).max_decoding_message_size(MESSAGE_BYTES)
     }
 
     pub(crate) fn fleet(&self) -> FleetServiceClient<Authorized> {

@@ -3,6 +3,7 @@
 mod agent;
 mod artifacts;
 mod audit;
+mod environment;
 mod group;
 mod job;
 mod log;
@@ -44,6 +45,9 @@ pub(crate) fn run(command: Noun, global: Global) -> Result<Exit, Failure> {
         }),
         Noun::Job(Lazy(noun)) => with(global, &noun.remote, async |client, out| {
             job::run(noun.verb, &noun.project, client, out).await
+        }),
+        Noun::Environment(Lazy(noun)) => with(global, &noun.remote, async |client, out| {
+            environment::run(noun.verb, &noun.project, client, out).await
         }),
         Noun::Queue(Lazy(noun)) => with(global, &noun.remote, async |client, out| {
             queue::run(&noun, client, out).await

@@ -92,6 +92,34 @@ pub(crate) enum ProjectVerb {
         #[command(flatten)]
         project: super::InProject,
     },
+    /// Say who may deploy to an environment
+    ProtectEnvironment(ProtectEnvironment),
+    /// Protect an environment no longer
+    #[command(after_help = "Example:\n  fleetctl project unprotect-environment production")]
+    UnprotectEnvironment {
+        /// Its name or pattern, as it was protected
+        #[arg(value_name = "NAME")]
+        pattern: String,
+        #[command(flatten)]
+        project: super::InProject,
+    },
+}
+
+/// Who may deploy to environments of a name.
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:
+  fleetctl project protect-environment production --deploy maintainer
+  fleetctl project protect-environment 'review/*' --deploy developer")]
+pub(crate) struct ProtectEnvironment {
+    /// Its name, or a pattern in which `*` stands for anything; of several that fit the
+    /// most specific counts
+    #[arg(value_name = "NAME")]
+    pub(crate) pattern: String,
+    /// The lowest role that may run its jobs [default: nobody may]
+    #[arg(long, value_name = "ROLE", hide_possible_values = true)]
+    pub(crate) deploy: Option<Role>,
+    #[command(flatten)]
+    pub(crate) project: super::InProject,
 }
 
 /// Which project, where it is all that is asked.

@@ -57,6 +57,64 @@ impl Json for v1::Project {
             "settings": map(&self.settings),
             "git_url": self.git_url,
             "created_at": rfc3339(self.created_at),
+            "protected_environments": list(&self.protected_environments),
+        })
+    }
+}
+
+impl Json for v1::ProtectedEnvironment {
+    fn json(&self) -> Value {
+        json!({
+            "pattern": self.pattern,
+            "deploy": role(self.deploy),
+        })
+    }
+}
+
+impl Json for v1::Environment {
+    fn json(&self) -> Value {
+        json!({
+            "id": self.id,
+            "project": self.project,
+            "name": self.name,
+            "slug": self.slug,
+            "tier": self.tier,
+            "state": self.state,
+            "url": self.url,
+            "on_stop": self.on_stop,
+            "auto_stop_in": self.auto_stop_in,
+            "created_at": rfc3339(self.created_at),
+            "updated_at": rfc3339(self.updated_at),
+            "current": self.current.as_ref().map(Json::json),
+            "deployments": list(&self.deployments),
+            "protected": self.protected,
+            "deploy": role(self.deploy),
+        })
+    }
+}
+
+impl Json for v1::Deployment {
+    fn json(&self) -> Value {
+        json!({
+            "id": self.id,
+            "status": self.status,
+            "sha": self.sha,
+            "reference": self.reference,
+            "pipeline": self.pipeline,
+            "job": self.job,
+            "job_name": self.job_name,
+            "user": self.user,
+            "created_at": rfc3339(self.created_at),
+            "finished_at": rfc3339(self.finished_at),
+        })
+    }
+}
+
+impl Json for v1::StopEnvironmentResponse {
+    fn json(&self) -> Value {
+        json!({
+            "environment": self.environment.as_ref().map(Json::json),
+            "job": self.job.as_ref().map(Json::json),
         })
     }
 }
@@ -329,6 +387,16 @@ mod tests {
         check("Group", &v1::Group::default().json());
         check("Project", &v1::Project::default().json());
         check("ProtectedRef", &v1::ProtectedRef::default().json());
+        check(
+            "ProtectedEnvironment",
+            &v1::ProtectedEnvironment::default().json(),
+        );
+        check("Environment", &v1::Environment::default().json());
+        check("Deployment", &v1::Deployment::default().json());
+        check(
+            "StopEnvironmentResponse",
+            &v1::StopEnvironmentResponse::default().json(),
+        );
         check("ProjectVariable", &v1::ProjectVariable::default().json());
         check("Pipeline", &v1::Pipeline::default().json());
         check("Job", &v1::Job::default().json());

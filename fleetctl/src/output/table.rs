@@ -62,9 +62,14 @@ impl Cell {
     /// A state of a job, pipeline or agent, in its colour.
     pub(crate) fn state(text: &str) -> Cell {
         let code = match text {
-            "success" | "passed" | "online" | "ok" => "32",
+            "success" | "passed" | "online" | "ok" | "available" => "32",
             "failed" | "lost" | "revoked" | "denied" | "error" => "31",
-            "running" | "pending" | "scheduled" | "preparing" | "waiting_for_resource" => "36",
+            "running"
+            | "pending"
+            | "scheduled"
+            | "preparing"
+            | "waiting_for_resource"
+            | "stopping" => "36",
             "canceling" | "canceled" | "draining" | "drained" | "offline" | "locked"
             | "failed (allowed)" | "passed (warnings)" => "33",
             _ => "2",

@@ -98,7 +98,7 @@ fn told(job: &v1::Job, out: &Printer) -> Result<Exit, Failure> {
     )
 }
 
-fn follow_up(job: &v1::Job, out: &Printer) -> Result<Exit, Failure> {
+pub(super) fn follow_up(job: &v1::Job, out: &Printer) -> Result<Exit, Failure> {
     told(job, out)?;
     out.hint(&format!("Next: fleetctl job log {} -f", job.id));
     Ok(Exit::Done)

@@ -62,6 +62,30 @@ pub(super) async fn run(
             )
         }
         ProjectVerb::Protect(arguments) => protect(arguments, client, out).await,
+        ProjectVerb::ProtectEnvironment(arguments) => {
+            let deploy = arguments.deploy.map_or(v1::Role::Unspecified, wire);
+            let request = v1::ProtectEnvironmentRequest {
+                project: scope::project(&arguments.project)?,
+                protected: Some(v1::ProtectedEnvironment {
+                    pattern: arguments.pattern,
+                    deploy: deploy.into(),
+                }),
+            };
+            let project = client
+                .call(client.projects().protect_environment(request))
+                .await?;
+            show(&project, out)
+        }
+        ProjectVerb::UnprotectEnvironment { pattern, project } => {
+            let request = v1::UnprotectEnvironmentRequest {
+                project: scope::project(&project)?,
+                pattern,
+            };
+            let project = client
+                .call(client.projects().unprotect_environment(request))
+                .await?;
+            show(&project, out)
+        }
         ProjectVerb::Unprotect { pattern, project } => {
             let request = v1::UnprotectRefRequest {
                 project: scope::project(&project)?,
@@ -161,6 +185,11 @@ fn facts(project: &v1::Project) -> Vec<Fact> {
             )
         })
         .collect();
+    let environments: Vec<String> = project
+        .protected_environments
+        .iter()
+        .map(|one| format!("{}  deploy: {}", one.pattern, role_in_words(one.deploy)))
+        .collect();
     vec![
         fact("path", &project.path),
         fact("id", project.id.to_string()),
@@ -168,6 +197,7 @@ fn facts(project: &v1::Project) -> Vec<Fact> {
         fact("git", &project.git_url),
         fact("mirror of", &project.mirror),
         fact("protected", protected.join("\n")),
+        fact("environments", environments.join("\n")),
         fact("settings", settings.join("\n")),
         fact("created", time::moment(project.created_at)),
     ]
