@@ -53,9 +53,9 @@ pub(crate) struct Environment {
     /// `production`, `staging` ...
     pub(crate) tier: String,
     pub(crate) state: State,
-    /// Where it is reached, by the latest deployment that ended well.
+    /// Where it is reached, by the latest good deployment that said so.
     pub(crate) url: Option<String>,
-    /// What stops it, by that deployment.
+    /// What stops it, by the latest good deployment.
     pub(crate) on_stop: Option<StopJob>,
     /// `environment:auto_stop_in`, as it is written there.
     pub(crate) auto_stop_in: Option<String>,

@@ -1,3 +1,5 @@
+mod deploy;
+
 use std::time::Duration;
 
 use tonic::Status;

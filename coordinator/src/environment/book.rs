@@ -183,9 +183,14 @@ impl Book {
         environment.updated_at = now;
         if let Some(deployed) = ended.deployed {
             environment.state = State::Available;
-            environment.url = deployed.url.filter(|url| is_shown(url));
             environment.on_stop = deployed.on_stop;
-            environment.auto_stop_in = deployed.auto_stop_in;
+            // A job that says nothing of these takes nothing back, as in GitLab.
+            if let Some(url) = deployed.url.filter(|url| is_shown(url)) {
+                environment.url = Some(url);
+            }
+            if deployed.auto_stop_in.is_some() {
+                environment.auto_stop_in = deployed.auto_stop_in;
+            }
         }
         put(environment, batch);
     }
