@@ -36,7 +36,7 @@ fn protected_environment_takes_the_role_of_whoever_asks() -> Result<()> {
     Setup::hosts(1).run(|fleet| {
         let (dan, mia) = people(fleet)?;
         mia.ok(&words(
-            "project protect-environment production --deploy maintainer",
+            "project protect-environment production --deploy maintainer --project group/app",
         ))?;
         let shown = mia.ok(&words("project show group/app"))?;
         ensure!(shown.contains("production  deploy: maintainer"), "{shown}");
@@ -124,7 +124,7 @@ fn protected_ref_takes_the_role_for_every_environment() -> Result<()> {
     Setup::hosts(1).run(|fleet| {
         let (dan, mia) = people(fleet)?;
         mia.ok(&words(
-            "project protect main --push developer --deploy maintainer",
+            "project protect main --push developer --deploy maintainer --project group/app",
         ))?;
         let clone = dan.clone_of(PROJECT)?;
         let sha = clone.push_pipeline(YAML)?;
