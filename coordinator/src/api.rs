@@ -15,6 +15,7 @@ mod job;
 mod pipeline;
 mod policy;
 mod project;
+mod registry;
 mod show;
 mod stream;
 #[cfg(test)]
@@ -32,6 +33,7 @@ use fleet_proto::v1::fleet_service_server::FleetServiceServer;
 use fleet_proto::v1::job_service_server::JobServiceServer;
 use fleet_proto::v1::pipeline_service_server::PipelineServiceServer;
 use fleet_proto::v1::project_service_server::ProjectServiceServer;
+use fleet_proto::v1::registry_service_server::RegistryServiceServer;
 use fleet_proto::v1::token_service_server::TokenServiceServer;
 use fleet_proto::v1::variable_service_server::VariableServiceServer;
 use tonic::Status;
@@ -41,6 +43,7 @@ use crate::audit::Audit;
 use crate::catalog::{Catalog, Role};
 use crate::core::{Core, Handle, HandleError};
 use crate::identity::Identity;
+use crate::registry::Trust;
 use crate::source::Sources;
 use crate::store::Journal;
 
@@ -58,6 +61,8 @@ pub(crate) struct Setup {
     pub(crate) audit: Audit,
     /// `https://fleet.example`: what people reach the coordinator by.
     pub(crate) external_url: String,
+    /// What registries and engines are told to trust.
+    pub(crate) trust: Trust,
     pub(crate) clear: Clear,
 }
 
@@ -67,6 +72,7 @@ impl Setup {
     pub(crate) fn routes(&self) -> Routes {
         Routes::new(ProjectServiceServer::new(self.clone()))
             .add_service(VariableServiceServer::new(self.clone()))
+            .add_service(RegistryServiceServer::new(self.clone()))
             .add_service(TokenServiceServer::new(self.clone()))
     }
 

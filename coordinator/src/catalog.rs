@@ -9,6 +9,7 @@
 //! |---|---|
 //! | `group/<id>`, `project/<id>` | a group, a project with its protections and settings |
 //! | `variable/<owner>/<key>/<environment scope>` | a variable, its value sealed |
+//! | `registry/login/<owner>/<registry>` | a login of jobs, its password sealed |
 //! | `token/<id>`, `user/<id>` | a token as its hash; the number of a user's name |
 //! | `deleted/<id>` | the path of a deleted project of which something is left |
 //! | `meta/next-group` ... | counters: no number is used twice |
@@ -17,6 +18,7 @@ mod deploy;
 mod path;
 mod project;
 mod protect;
+mod registry;
 mod setting;
 #[cfg(test)]
 pub(crate) mod tests;
@@ -35,8 +37,9 @@ use crate::secret::Sealer;
 use crate::store::{Batch, Error as StoreError, Journal, Mark, Records, number};
 
 pub(crate) use project::{Group, GroupId, NewProject};
+pub(crate) use registry::{Logins, NewLogin, ShownLogin, registry_key};
 pub(crate) use setting::Visibility;
-pub(crate) use token::{NewToken, Token};
+pub(crate) use token::{Deployer, Images, NewDeployToken, NewToken, Token};
 pub(crate) use variable::{NewVariable, Owner, Shown};
 
 /// What a person may do; each may all that the lower ones may.
@@ -194,6 +197,7 @@ struct State {
     /// What is at each path, by the path in lower case.
     paths: BTreeMap<String, Node>,
     variables: BTreeMap<variable::Key, variable::Record>,
+    logins: BTreeMap<registry::Key, registry::Record>,
     tokens: BTreeMap<u64, token::Record>,
     by_hash: HashMap<token::Hash, u64>,
     /// By the name in lower case.
@@ -276,6 +280,9 @@ impl Catalog {
         }
         for (_, record) in records.take::<variable::Record>("variable/")? {
             state.variables.insert(record.key(), record);
+        }
+        for (_, record) in records.take::<registry::Record>(registry::PREFIX)? {
+            state.logins.insert(record.key(), record);
         }
         for (_, user) in records.take::<token::User>("user/")? {
             state.users.insert(user.name.to_ascii_lowercase(), user);

@@ -93,6 +93,8 @@ pub(crate) struct Server {
     pub(crate) audit: Audit,
     /// The certificates (PEM) that reach the coordinator's own listeners.
     pub(crate) authority: String,
+    /// The registry that trusts the coordinator's tokens: `host[:port]`.
+    pub(crate) registry: Option<String>,
 }
 
 impl Core {

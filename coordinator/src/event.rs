@@ -117,16 +117,24 @@ pub(crate) struct Events {
     catalog: Catalog,
     core: Handle,
     server_url: String,
+    registry: Option<String>,
     compiling: Arc<Semaphore>,
 }
 
 impl Events {
-    /// `server_url` is what people and agents reach the coordinator by.
-    pub(crate) fn new(catalog: Catalog, core: Handle, server_url: &str) -> Events {
+    /// `server_url` is what people and agents reach the coordinator by, `registry`
+    /// where its own registry is.
+    pub(crate) fn new(
+        catalog: Catalog,
+        core: Handle,
+        server_url: &str,
+        registry: Option<String>,
+    ) -> Events {
         Events {
             catalog,
             core,
             server_url: server_url.trim_end_matches('/').to_owned(),
+            registry,
             compiling: Arc::new(Semaphore::new(COMPILING)),
         }
     }
@@ -214,7 +222,7 @@ impl Events {
             let path = event.project.config_path();
             return Ok(Made::Nothing(format!("commit {commit} has no {path}")));
         };
-        let context = context::of(
+        let mut context = context::of(
             &self.catalog,
             &self.server_url,
             repository,
@@ -222,6 +230,10 @@ impl Events {
             found.commit,
         )
         .await?;
+        if let Some(host) = &self.registry {
+            let variables = crate::registry::variables(host, &event.project.path);
+            context.predefined.extend(variables);
+        }
         let request = Box::new(self.request(event, &context));
         if let Some(why) = by_option.or(by_words) {
             return Ok(Made::Skipped(request, why));

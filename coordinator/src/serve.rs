@@ -29,6 +29,7 @@ use crate::core::{Core, Handle, Server};
 use crate::fleet::{Admission, LeaseLogs, Service};
 use crate::identity::{self, Identity};
 use crate::program::admin;
+use crate::registry::{self, Registry, Trust};
 use crate::secret::{self, Sealer};
 use crate::settings::Serve;
 use crate::source::{self, Sources};
@@ -56,6 +57,8 @@ pub(crate) enum Error {
     Secret(#[from] secret::Error),
     #[error("the fleet's identity")]
     Identity(#[from] identity::Error),
+    #[error("the key of registries' tokens")]
+    Registry(#[from] registry::Error),
     #[error("cannot {what}")]
     Start { what: String, source: io::Error },
 }
@@ -133,6 +136,7 @@ struct Running {
     sources: Sources,
     api: Api,
     api_setup: ApiSetup,
+    registry: Registry,
     certificate: Arc<Certificate>,
 }
 
@@ -172,6 +176,7 @@ impl Running {
         let identity = Identity::load(&mut records, setup)?;
         let certificate = identity.own_certificate(&settings.names())?;
         write_bundle(&settings.data_dir, identity.bundle())?;
+        let key = Arc::new(registry::load_key(&mut records, &journal, &sealer)?);
         let (logs, blobs) = (
             LeaseLogs::default(),
             Blobs::durable(settings.data_dir.join("blobs")),
@@ -181,6 +186,7 @@ impl Running {
             sealer,
             audit: audit.clone(),
             authority: identity.bundle().to_owned(),
+            registry: settings.registry.clone(),
         };
         let (core, mut owner, inbox) = Core::new(
             core_settings(settings),
@@ -199,6 +205,7 @@ impl Running {
             audit: audit.clone(),
             core: core.clone(),
             url: settings.people_url(),
+            registry: settings.registry.clone(),
         };
         let sources = Sources::load(&mut records, setup).map_err(start("open the repositories"))?;
         for key in records.0.keys() {
@@ -228,8 +235,10 @@ impl Running {
             journal: journal.clone(),
             audit: audit.clone(),
             external_url: settings.people_url(),
+            trust: trust(settings, &key, identity.bundle()),
             clear,
         };
+        let registry = Registry::new(catalog.clone(), core.clone(), audit.clone(), key);
         Ok(Running {
             journal,
             catalog,
@@ -241,6 +250,7 @@ impl Running {
             sources,
             api,
             api_setup,
+            registry,
             certificate,
         })
     }
@@ -266,6 +276,7 @@ impl Running {
             .guarded(routes)
             .reset_fallback()
             .merge(described().prepare().into_axum_router().reset_fallback())
+            .merge(self.registry.router())
             .fallback_service(self.sources.router());
         tasks.spawn(people::serve(entrance, router, stop.clone(), tasks.clone()));
         let socket = settings.admin_socket();
@@ -381,6 +392,17 @@ fn core_settings(settings: &Serve) -> crate::Settings {
         artifacts_expire_in: settings.artifact_expiry.limit(),
         pipelines_kept: settings.pipeline_expiry.limit(),
     }
+}
+
+/// What registries and engines are to trust.
+fn trust(settings: &Serve, key: &fleet_tls::signing::SigningKey, bundle: &str) -> Trust {
+    let authority = if settings.plain_people { "" } else { bundle };
+    Trust::new(
+        settings.registry.clone(),
+        &settings.people_url(),
+        key,
+        authority.to_owned(),
+    )
 }
 
 /// What people and agents trust, for whoever has the machine.

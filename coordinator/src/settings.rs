@@ -48,6 +48,11 @@ pub(crate) struct Serve {
     #[arg(long, env = "FLEET_AGENTS_URL", value_name = "URL", value_parser = url)]
     pub(crate) agents_url: Option<String>,
 
+    /// Registry that trusts this coordinator's tokens (fleetctl registry trust); jobs
+    /// log in there with their own
+    #[arg(long, env = "FLEET_REGISTRY", value_name = "HOST[:PORT]", value_parser = registry)]
+    pub(crate) registry: Option<String>,
+
     /// Address for agents: gRPC with certificates on both sides
     #[arg(
         long,
@@ -426,6 +431,26 @@ fn name(text: &str) -> Result<String, String> {
     let host = text.len() <= 253 && text.split('.').all(label);
     if text.parse::<IpAddr>().is_err() && !host {
         return Err("expected a host name or an address, without port".to_owned());
+    }
+    Ok(text.to_lowercase())
+}
+
+/// As images name it: they have lower case, and no scheme.
+fn registry(text: &str) -> Result<String, String> {
+    let (host, port) = match text.rsplit_once(':') {
+        Some((host, port)) => (host, Some(port)),
+        None => (text, None),
+    };
+    let is_port = |port: &str| {
+        let digits = port.bytes().all(|byte| byte.is_ascii_digit());
+        digits && port.parse::<u16>().is_ok_and(|port| port != 0)
+    };
+    // Else it would be the first part of a name on Docker Hub.
+    let is_host = host.contains('.') || host == "localhost" || port.is_some();
+    if name(host).is_err() || host.contains(':') || !port.is_none_or(is_port) || !is_host {
+        return Err(
+            "expected host or host:port as images name it: registry.example.org:5000".to_owned(),
+        );
     }
     Ok(text.to_lowercase())
 }

@@ -21,7 +21,7 @@ mod repositories;
 mod rules;
 mod spool;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::collections::HashMap;
 use std::io;
@@ -70,6 +70,8 @@ pub(crate) struct Setup {
     pub(crate) core: Handle,
     /// `https://fleet.example`: what people and agents reach the remote by.
     pub(crate) url: String,
+    /// The registry that trusts the coordinator's tokens: `host[:port]`.
+    pub(crate) registry: Option<String>,
 }
 
 /// All repositories and what comes from them; cheap to clone.
@@ -114,7 +116,12 @@ impl Sources {
             repositories: Repositories::open(root)?,
             mirrors: Mirrors::new(credentials, transports),
             intents: intents.map_err(io::Error::other)?,
-            events: Events::new(setup.catalog.clone(), setup.core.clone(), &setup.url),
+            events: Events::new(
+                setup.catalog.clone(),
+                setup.core.clone(),
+                &setup.url,
+                setup.registry,
+            ),
             catalog: setup.catalog,
             journal: setup.journal,
             audit: setup.audit,

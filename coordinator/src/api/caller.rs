@@ -26,6 +26,7 @@ use super::policy::{Object, Row};
 use crate::catalog::{Catalog, Group, Owner, Principal, Project, Role};
 use crate::pipeline::Asker;
 
+pub(crate) use denials::{Admitted, Denials};
 pub(super) use guard::{Gate, guard};
 
 /// Who calls, and what for. Cheap to clone.
@@ -389,7 +390,7 @@ impl Caller {
 }
 
 /// As much of what somebody sent as a message or a log needs.
-pub(super) fn shortened(text: &str) -> String {
+pub(crate) fn shortened(text: &str) -> String {
     const SHOWN: usize = 255;
     match text.char_indices().nth(SHOWN) {
         Some((end, _)) => format!("{}...", &text[..end]),

@@ -82,6 +82,11 @@ pub(super) const TABLE: &[Row] = &[
     call("/fleet.v1.VariableService/ListVariables", Maintainer, Scope),
     call("/fleet.v1.VariableService/DeleteVariable", Maintainer, Scope),
 
+    call("/fleet.v1.RegistryService/AddRegistries", Maintainer, Scope),
+    call("/fleet.v1.RegistryService/ListRegistries", Maintainer, Scope),
+    call("/fleet.v1.RegistryService/RemoveRegistry", Maintainer, Scope),
+    call("/fleet.v1.RegistryService/GetTrust", Viewer, Visible),
+
     call("/fleet.v1.PipelineService/CreatePipeline", Developer, Project),
     call("/fleet.v1.PipelineService/ListPipelines", Viewer, Visible),
     call("/fleet.v1.PipelineService/GetPipeline", Viewer, Project),

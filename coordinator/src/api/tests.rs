@@ -2,6 +2,7 @@ mod environments;
 mod guard;
 mod matrix;
 mod projects;
+mod registries;
 mod streams;
 mod tokens;
 mod variables;
@@ -11,6 +12,7 @@ use std::sync::Mutex;
 
 use axum::body::Body;
 use fleet_proto::v1::project_service_client::ProjectServiceClient;
+use fleet_proto::v1::registry_service_client::RegistryServiceClient;
 use fleet_proto::v1::token_service_client::TokenServiceClient;
 use fleet_proto::v1::variable_service_client::VariableServiceClient;
 use hyper_util::rt::TokioIo;
@@ -56,6 +58,12 @@ impl World {
             journal,
             audit: Audit::open(&dir.path().join("audit.jsonl")).unwrap(),
             external_url: "https://fleet.example:8443/".into(),
+            trust: crate::registry::Trust {
+                host: Some("registry.example:5000".into()),
+                realm: "https://fleet.example:8443/jwt/auth".into(),
+                certificate: "certificate".into(),
+                authority: "authority".into(),
+            },
             clear,
         };
         World {
@@ -125,6 +133,7 @@ struct Client {
     projects: ProjectServiceClient<Channel>,
     variables: VariableServiceClient<Channel>,
     tokens: TokenServiceClient<Channel>,
+    registries: RegistryServiceClient<Channel>,
 }
 
 impl Client {
@@ -133,7 +142,8 @@ impl Client {
         Client {
             projects: ProjectServiceClient::new(channel.clone()),
             variables: VariableServiceClient::new(channel.clone()),
-            tokens: TokenServiceClient::new(channel),
+            tokens: TokenServiceClient::new(channel.clone()),
+            registries: RegistryServiceClient::new(channel),
         }
     }
 }

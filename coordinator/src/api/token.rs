@@ -6,9 +6,9 @@ use fleet_proto::v1;
 use fleet_proto::v1::token_service_server::TokenService;
 use tonic::{Request, Response, Status};
 
-use super::caller::{Caller, Thing, shortened};
+use super::caller::{Caller, Place, Thing, shortened};
 use super::{Setup, caller, error, given, role_from, role_to};
-use crate::catalog::{NewToken, Role, Token};
+use crate::catalog::{Images, NewDeployToken, NewToken, Role, Token};
 
 #[tonic::async_trait]
 impl TokenService for Setup {
@@ -19,6 +19,11 @@ impl TokenService for Setup {
         let caller = caller(&request)?;
         let wanted = request.into_inner();
         let place = caller.on_path(&wanted.scope)?;
+        if let Some(images) = images_from(wanted.images)? {
+            return self
+                .create_deploy_token(&caller, place, wanted, images)
+                .await;
+        }
         let Some(role) = role_from(wanted.role, "role")? else {
             return Err(error::invalid(
                 "a token takes a role: viewer, developer, maintainer or admin",
@@ -49,7 +54,7 @@ impl TokenService for Setup {
             role,
             scope: given(place.path.clone()),
             name: wanted.name,
-            ttl: (wanted.ttl_ms > 0).then(|| Duration::from_millis(wanted.ttl_ms)),
+            ttl: ttl(wanted.ttl_ms),
         };
         let (issued, mark) = caller
             .change("token.create", &place.object(), &reason, || {
@@ -120,6 +125,48 @@ impl TokenService for Setup {
 }
 
 impl Setup {
+    /// The caller may make tokens of this place.
+    async fn create_deploy_token(
+        &self,
+        caller: &Caller,
+        place: Place,
+        wanted: v1::CreateTokenRequest,
+        images: Images,
+    ) -> Result<Response<v1::CreateTokenResponse>, Status> {
+        if place.path.is_empty() {
+            return Err(error::invalid(
+                "a deploy token is of a project or a group: name one as its scope",
+            ));
+        }
+        if wanted.role != 0 || !wanted.user.is_empty() {
+            return Err(error::invalid(
+                "a deploy token has no role, and a user of its own: name neither",
+            ));
+        }
+        self.has_room()?;
+        let may = match images {
+            Images::Pull => "pulls images",
+            Images::Push => "pulls and pushes images",
+        };
+        let new = NewDeployToken {
+            scope: place.path.clone(),
+            name: wanted.name,
+            images,
+            ttl: ttl(wanted.ttl_ms),
+        };
+        let reason = format!("deploy token, {may}");
+        let (issued, mark) = caller
+            .change("token.create", &place.object(), &reason, || {
+                self.catalog.create_deploy_token(new)
+            })
+            .await?;
+        self.journal.durable(mark).await;
+        Ok(Response::new(v1::CreateTokenResponse {
+            token: Some(to_wire(issued.token)),
+            secret: issued.secret,
+        }))
+    }
+
     /// Whether the caller may make a token in this user's name: admins of the
     /// instance any; others their own, a new one, and one that has tokens only of
     /// what they manage. Else the audit log and pipelines would name somebody who
@@ -167,12 +214,34 @@ fn to_wire(token: Token) -> v1::Token {
     v1::Token {
         id: token.id.to_string(),
         user: token.user,
-        role: role_to(Some(token.role)),
+        role: role_to(token.images.is_none().then_some(token.role)),
         scope: token.scope.unwrap_or_default(),
         name: token.name,
         created_at: token.created_at,
         expires_at: token.expires_at,
         last_used_at: token.last_used_at,
         revoked: token.revoked_at.is_some(),
+        images: match token.images {
+            None => v1::Images::Unspecified,
+            Some(Images::Pull) => v1::Images::Pull,
+            Some(Images::Push) => v1::Images::Push,
+        }
+        .into(),
     }
+}
+
+/// What a deploy token is to be good for; none: another token is wanted.
+fn images_from(wire: i32) -> Result<Option<Images>, Status> {
+    match v1::Images::try_from(wire) {
+        Ok(v1::Images::Unspecified) => Ok(None),
+        Ok(v1::Images::Pull) => Ok(Some(Images::Pull)),
+        Ok(v1::Images::Push) => Ok(Some(Images::Push)),
+        Err(_) => Err(error::invalid(format!(
+            "field `images` has the unknown value {wire}"
+        ))),
+    }
+}
+
+fn ttl(ms: u64) -> Option<Duration> {
+    (ms > 0).then(|| Duration::from_millis(ms))
 }

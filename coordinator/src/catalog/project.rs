@@ -46,6 +46,15 @@ impl Catalog {
         }
     }
 
+    /// The project of this path, or the one it is below of.
+    pub(crate) fn project_above(&self, path: &str) -> Option<Project> {
+        let state = self.read();
+        path::lineage(path).find_map(|above| match state.node(above)? {
+            Node::Project(id) => state.projects.get(&id).cloned(),
+            Node::Group(_) => None,
+        })
+    }
+
     /// The project of this number.
     pub(crate) fn project_by_id(&self, id: ProjectId) -> Option<Project> {
         self.read().projects.get(&id).cloned()
@@ -118,7 +127,9 @@ impl Catalog {
             state.paths.remove(&path.to_ascii_lowercase());
             batch.delete(format!("group/{}", number(id.0)));
             state.remove_variables(Owner::Group(id), batch);
+            state.remove_logins(Owner::Group(id), batch);
             state.remove_tokens(&path, batch);
+            state.remove_grants(&path, batch);
             Ok(())
         })
         .map(|((), mark)| mark)
@@ -239,7 +250,9 @@ impl Catalog {
             batch.put(format!("{DELETED}{}", number(id.0)), &project.path);
             state.deleted.insert(id, project.path.clone());
             state.remove_variables(Owner::Project(id), batch);
+            state.remove_logins(Owner::Project(id), batch);
             state.remove_tokens(&project.path, batch);
+            state.remove_grants(&project.path, batch);
             Ok(project)
         })
     }
@@ -296,6 +309,16 @@ impl State {
         let lower = project.path.to_ascii_lowercase();
         self.paths.insert(lower, Node::Project(project.id));
         self.projects.insert(project.id, project);
+    }
+
+    /// Takes back what other projects allow jobs of this path: what is made there
+    /// later is another.
+    fn remove_grants(&mut self, path: &str, batch: &mut Batch) {
+        for project in self.projects.values_mut() {
+            if project.forget_grant(path) {
+                put(project, batch);
+            }
+        }
     }
 
     pub(super) fn node(&self, path: &str) -> Option<Node> {

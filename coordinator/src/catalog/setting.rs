@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use fleet_language::{duration, suggest};
 
-use super::path::shortened;
+use super::path::{self, lineage, shortened};
 use super::{Error, Project, protect};
 
 /// One setting of a project.
@@ -46,6 +46,13 @@ const SETTINGS: &[Setting] = &[
         read: git_depth,
     },
     Setting {
+        key: REGISTRY_PULL,
+        default: "",
+        doc: "projects and groups whose jobs may pull this project's images, with commas between \
+              them",
+        read: paths,
+    },
+    Setting {
         key: "retry-lost",
         default: "false",
         doc: "whether a job whose agent was lost is tried again, also where its `retry` does \
@@ -68,6 +75,9 @@ const SETTINGS: &[Setting] = &[
 ];
 
 const DEFAULT_BRANCH: &str = "default-branch";
+const REGISTRY_PULL: &str = "registry-pull";
+/// Paths in one setting; GitLab's most of a job token's allowlist.
+const MOST_PATHS: usize = 200;
 
 /// Who may see a project beside those whose token is of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -113,6 +123,31 @@ impl Project {
     pub(crate) fn timeout(&self) -> Duration {
         let seconds = duration::parse(self.setting("timeout")).unwrap_or(3600.0);
         Duration::from_secs_f64(seconds.clamp(SHORTEST_TIMEOUT, LONGEST_TIMEOUT))
+    }
+
+    /// Whether jobs of the project of this path may pull its images.
+    pub(crate) fn grants_pull(&self, other: &str) -> bool {
+        let mut granted = self.setting(REGISTRY_PULL).split(',');
+        granted.any(|granted| lineage(other).any(|above| above.eq_ignore_ascii_case(granted)))
+    }
+
+    /// Takes the grant to a path back; whether there was one.
+    pub(super) fn forget_grant(&mut self, path: &str) -> bool {
+        let granted = self.setting(REGISTRY_PULL);
+        let left: Vec<&str> = granted
+            .split(',')
+            .filter(|granted| !granted.eq_ignore_ascii_case(path))
+            .collect();
+        let left = left.join(",");
+        if left == granted {
+            return false;
+        }
+        if left.is_empty() {
+            self.settings.remove(REGISTRY_PULL);
+        } else {
+            self.settings.insert(REGISTRY_PULL.to_owned(), left);
+        }
+        true
     }
 
     /// Who may see it beside its members.
@@ -180,7 +215,10 @@ fn find(key: &str) -> Result<&'static Setting, Error> {
             .map(
                 |Setting {
                      key, default, doc, ..
-                 }| format!("\n  {key} (default {default}): {doc}"),
+                 }| {
+                    let default = if default.is_empty() { "none" } else { default };
+                    format!("\n  {key} (default {default}): {doc}")
+                },
             )
             .collect();
         Error::Invalid(format!(
@@ -223,6 +261,19 @@ fn config_path(text: &str) -> Result<String, String> {
         Err("its name ends in `.yml` or `.yaml`".into())
     } else {
         Ok(text.to_owned())
+    }
+}
+
+fn paths(text: &str) -> Result<String, String> {
+    let all: Vec<&str> = text.split(',').map(str::trim).collect();
+    if all.len() > MOST_PATHS {
+        return Err(format!("there are at most {MOST_PATHS}"));
+    }
+    match all.iter().find_map(|one| path::check_group(one).err()) {
+        // The default: nobody.
+        _ if text.trim().is_empty() => Ok(String::new()),
+        Some(error) => Err(error.to_string()),
+        None => Ok(all.join(",")),
     }
 }
 
@@ -331,6 +382,32 @@ mod tests {
     }
 
     #[test]
+    fn images_are_for_those_that_are_named_and_for_what_is_below_them() {
+        let mut project = project();
+        assert!(!project.grants_pull("group/other"));
+        assert_eq!(
+            set(&mut project, "registry-pull", "Web/shop, tools"),
+            Ok(())
+        );
+        for (other, may) in [
+            ("web/shop", true),
+            ("web/shop/cart", true),
+            ("web/shopping", false),
+            ("web", false),
+            ("tools/ci/images", true),
+            ("toolsmith/ci", false),
+            ("", false),
+        ] {
+            assert_eq!(project.grants_pull(other), may, "{other}");
+        }
+        assert!(!project.forget_grant("web"));
+        assert!(project.forget_grant("web/shop"));
+        assert!(!project.grants_pull("web/shop") && project.grants_pull("tools/x"));
+        assert!(project.forget_grant("tools"));
+        assert_eq!(project, self::project());
+    }
+
+    #[test]
     fn wrong_values_are_refused_in_words() {
         for (key, value, words) in [
             ("retry-lost", "maybe", "`true` or `false`"),
@@ -338,6 +415,8 @@ mod tests {
             ("config-path", "/x.yml", "from the repository's root"),
             ("config-path", "ci.yml@other/project", "not supported"),
             ("config-path", "ci.txt", "`.yml`"),
+            ("registry-pull", "group/app,", "needs a path"),
+            ("registry-pull", "group/..", "cannot be a path"),
             ("git-depth", "-1", "0 to 1000"),
             ("git-depth", "1001", "0 to 1000"),
             ("timeout", "9m", "from `10m`"),

@@ -1,3 +1,4 @@
+mod registry;
 mod tokens;
 mod variables;
 

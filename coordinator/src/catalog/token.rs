@@ -5,6 +5,7 @@
 //! waits for the store because of it. Users are names: the first token of a name
 //! gives it a number, which stays its own when all its tokens are gone.
 
+mod deploy;
 mod text;
 
 use std::time::Duration;
@@ -15,7 +16,9 @@ use super::path::shortened;
 use super::{
     Batch, Catalog, Error, Mark, NEXT_TOKEN, NEXT_USER, Principal, Role, State, now, number, path,
 };
+use crate::secret::Sealed;
 
+pub(crate) use deploy::{Deployer, Images, NewDeployToken};
 pub(super) use text::Hash;
 
 /// The number of a user.
@@ -28,6 +31,10 @@ pub(crate) struct Token {
     pub(crate) user: String,
     pub(crate) user_id: UserId,
     pub(crate) role: Role,
+    /// Of a deploy token: what it may do with images, and nothing else. It has no
+    /// user of its own, and its role counts for nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) images: Option<Images>,
     /// A project's or group's path; none: the whole instance.
     pub(crate) scope: Option<String>,
     /// What it is for, in its maker's words.
@@ -70,7 +77,7 @@ pub(crate) struct NewToken {
 /// A token that was just made.
 pub(crate) struct Issued {
     pub(crate) token: Token,
-    /// `glpat-...`; nobody can read it again.
+    /// `glpat-...`, of a deploy token `gldt-...`; nobody can read it again.
     pub(crate) secret: String,
 }
 
@@ -80,6 +87,9 @@ pub(super) struct Record {
     hash: Hash,
     #[serde(flatten)]
     token: Token,
+    /// The text of a deploy token that jobs get.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    sealed: Option<Sealed>,
 }
 
 /// A name and its number.
@@ -119,7 +129,7 @@ impl Catalog {
     /// is for.
     pub(crate) fn create_token(&self, new: NewToken) -> Result<(Issued, Mark), Error> {
         new.check()?;
-        let secret = text::generate();
+        let secret = text::generate(text::Kind::Person);
         let (issued, mark) = self.change(|state, batch| {
             let now = now();
             let scope = match &new.scope {
@@ -133,6 +143,7 @@ impl Catalog {
                 user,
                 user_id,
                 role: new.role,
+                images: None,
                 scope,
                 name: new.name,
                 created_at: now,
@@ -143,6 +154,7 @@ impl Catalog {
             let record = Record {
                 hash: text::hash(&secret),
                 token: token.clone(),
+                sealed: None,
             };
             record.put(batch);
             state.insert_token(record);
@@ -185,6 +197,7 @@ impl Catalog {
                 .get_mut(&id)
                 .ok_or_else(|| Error::NotFound(format!("there is no token {id}")))?;
             record.token.revoked_at.get_or_insert_with(now);
+            record.sealed = None;
             record.put(batch);
             Ok(())
         })
@@ -197,24 +210,28 @@ impl Catalog {
     }
 
     pub(super) fn authenticate_at(&self, secret: &str, now: u64) -> Option<Principal> {
-        if !text::is_well_formed(secret) {
+        let token = self.live_token(text::Kind::Person, secret, now)?;
+        token.images.is_none().then(|| token.principal())
+    }
+
+    /// The token of this text, if it works; notes its use.
+    fn live_token(&self, kind: text::Kind, secret: &str, now: u64) -> Option<Token> {
+        if !text::is_well_formed(kind, secret) {
             return None;
         }
         let hash = text::hash(secret);
-        let (principal, id, is_news) = {
+        let token = {
             let state = self.read();
-            let id = *state.by_hash.get(&hash)?;
-            let token = &state.tokens.get(&id)?.token;
-            if !token.is_live(now) {
-                return None;
-            }
-            let is_news = now.saturating_sub(token.last_used_at) >= USE_GRAIN_MS;
-            (token.principal(), id, is_news)
+            let id = state.by_hash.get(&hash)?;
+            state.tokens.get(id)?.token.clone()
         };
-        if is_news {
-            self.note_use(id, now);
+        if !token.is_live(now) {
+            return None;
         }
-        Some(principal)
+        if now.saturating_sub(token.last_used_at) >= USE_GRAIN_MS {
+            self.note_use(token.id, now);
+        }
+        Some(token)
     }
 
     fn note_use(&self, id: u64, now: u64) {
@@ -298,18 +315,27 @@ impl Record {
 impl NewToken {
     fn check(&self) -> Result<(), Error> {
         path::check_user(&self.user)?;
-        if self.name.len() > 255 || self.name.contains(char::is_control) {
-            return Err(Error::Invalid(
-                "the name of a token is one line of at most 255 bytes".into(),
-            ));
+        check_name(&self.name)?;
+        check_ttl(self.ttl)
+    }
+}
+
+fn check_name(name: &str) -> Result<(), Error> {
+    if name.len() > 255 || name.contains(char::is_control) {
+        return Err(Error::Invalid(
+            "the name of a token is one line of at most 255 bytes".into(),
+        ));
+    }
+    Ok(())
+}
+
+fn check_ttl(ttl: Option<Duration>) -> Result<(), Error> {
+    match ttl {
+        Some(ttl) if ttl > LONGEST_TTL => {
+            Err(Error::Invalid("a token lives at most 365 days".into()))
         }
-        match self.ttl {
-            Some(ttl) if ttl > LONGEST_TTL => {
-                Err(Error::Invalid("a token lives at most 365 days".into()))
-            }
-            Some(Duration::ZERO) => Err(Error::Invalid("a token lives at least 1 ms".into())),
-            _ => Ok(()),
-        }
+        Some(Duration::ZERO) => Err(Error::Invalid("a token lives at least 1 ms".into())),
+        _ => Ok(()),
     }
 }
 

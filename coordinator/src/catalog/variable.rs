@@ -251,7 +251,7 @@ impl State {
     }
 
     /// Whose variables a project's jobs see, lowest precedence first.
-    fn owners(&self, project: ProjectId) -> Vec<Owner> {
+    pub(super) fn owners(&self, project: ProjectId) -> Vec<Owner> {
         let Some(known) = self.projects.get(&project) else {
             return Vec::new();
         };
@@ -265,7 +265,7 @@ impl State {
             .collect()
     }
 
-    fn check_owner(&self, owner: Owner) -> Result<(), Error> {
+    pub(super) fn check_owner(&self, owner: Owner) -> Result<(), Error> {
         let (is_there, what) = match owner {
             Owner::Instance => (true, "instance"),
             Owner::Group(id) => (self.groups.contains_key(&id), "group"),
@@ -332,7 +332,7 @@ fn about(owner: Owner, version: u64, key: &str, environment: &str) -> String {
     )
 }
 
-fn owner_text(owner: Owner) -> String {
+pub(super) fn owner_text(owner: Owner) -> String {
     match owner {
         Owner::Instance => "instance".to_owned(),
         Owner::Group(id) => format!("group-{}", number(id.0)),

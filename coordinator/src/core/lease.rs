@@ -15,6 +15,8 @@ use super::{Core, JobTokenOwner, Upload};
 use crate::blob::{LogFile, Stored};
 use crate::fleet::{LeaseLog, LogWriter};
 use crate::pipeline::{Attempt, Facts, dependencies, job_spec};
+use crate::registry;
+use crate::secret::Unreadable;
 
 /// A lease the queue decided on.
 pub(super) struct Wanted {
@@ -104,16 +106,21 @@ impl Core {
             log_bytes: 0,
         });
         let planned = &pipeline.request.plan.jobs[index];
-        let mut settings = match &server {
+        let (mut settings, registries, deploy_login) = match &server {
             Some(server) => {
                 let environment = planned.environment.as_ref().map(|it| it.name.as_str());
                 let (project, protected) = (pipeline.request.project, pipeline.request.protected);
-                server
-                    .catalog
-                    .variables(project, protected, environment)
-                    .map_err(|error| error.to_string())?
+                let catalog = &server.catalog;
+                let host = server.registry.as_deref();
+                let path = &pipeline.request.project_path;
+                let told = || -> Result<_, Unreadable> {
+                    let variables = catalog.variables(project, protected, environment)?;
+                    let logins = registry::logins(catalog, host, project, protected, &token)?;
+                    Ok((variables, logins, catalog.deploy_login(path)?))
+                };
+                told().map_err(|error| error.to_string())?
             }
-            None => Vec::new(),
+            None => (Vec::new(), Vec::new(), None),
         };
         settings.extend(pipeline.request.settings.iter().cloned());
         let lease = Lease {
@@ -140,7 +147,8 @@ impl Core {
             agent_tags: &tags,
             authority: server.as_ref().map(|server| server.authority.as_str()),
             settings,
-            registries: Vec::new(),
+            registries,
+            deploy_login,
             environment,
         };
         let spec = job_spec(&self.pipelines[&id], index, facts);

@@ -32,6 +32,8 @@ pub(crate) struct Facts<'a> {
     pub(crate) registries: Vec<RegistryLogin>,
     /// The environment it names.
     pub(crate) environment: Option<EnvironmentId>,
+    /// User and password of its project's deploy token for jobs.
+    pub(crate) deploy_login: Option<(String, String)>,
 }
 
 /// Makes the spec of an attempt of the job at `index` of the plan.
@@ -65,6 +67,11 @@ pub(crate) fn job_spec(
     let mut all = predefined::for_attempt(&lease, plan, job, dotenv, facts.settings);
     if let Some(EnvironmentId(id)) = facts.environment {
         all.insert(0, Variable::new("CI_ENVIRONMENT_ID", id.to_string()));
+    }
+    if let Some((user, password)) = facts.deploy_login {
+        let password = Variable::new("CI_DEPLOY_PASSWORD", password).raw().masked();
+        let user = Variable::new("CI_DEPLOY_USER", user).raw();
+        all.splice(0..0, [user, password]);
     }
     if let Some(authority) = facts.authority {
         // As gitlab-runner does; git and the job's own tools read the file.

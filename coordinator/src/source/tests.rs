@@ -67,11 +67,11 @@ impl Store for Memory {
 }
 
 /// A coordinator, as far as git and pipelines go.
-struct World {
+pub(crate) struct World {
     dir: Arc<tempfile::TempDir>,
     memory: Memory,
-    catalog: Catalog,
-    core: Handle,
+    pub(crate) catalog: Catalog,
+    pub(crate) core: Handle,
     sources: Sources,
     address: SocketAddr,
     owner: JoinHandle<()>,
@@ -79,7 +79,7 @@ struct World {
 }
 
 impl World {
-    async fn new() -> World {
+    pub(crate) async fn new() -> World {
         let dir = Arc::new(tempfile::tempdir().unwrap());
         let world = World::over(dir, State::new()).await;
         world.project("group/app");
@@ -102,6 +102,7 @@ impl World {
             sealer: sealer.clone(),
             audit: audit.clone(),
             authority: String::new(),
+            registry: None,
         };
         let (core, mut owner, inbox) = Core::new(
             crate::Settings::local(blobs.clone()),
@@ -122,6 +123,7 @@ impl World {
             audit,
             core: core.clone(),
             url: format!("http://{address}/"),
+            registry: None,
         };
         let sources = Sources::with_mirrors(&mut records, setup, Transports::Plain).unwrap();
         assert!(records.0.is_empty(), "not taken: {:?}", records.0.keys());
@@ -158,7 +160,7 @@ impl World {
         World::over(self.dir.clone(), state).await
     }
 
-    fn project(&self, path: &str) -> Project {
+    pub(crate) fn project(&self, path: &str) -> Project {
         let new = NewProject {
             path: path.to_owned(),
             ..NewProject::default()
@@ -167,7 +169,7 @@ impl World {
     }
 
     /// A new token.
-    fn token(&self, role: Role, scope: Option<&str>) -> String {
+    pub(crate) fn token(&self, role: Role, scope: Option<&str>) -> String {
         let new = NewToken {
             user: format!("the-{role}"),
             role,
@@ -217,13 +219,13 @@ impl World {
         self.dir.path().join("repositories").join(name)
     }
 
-    fn audit(&self) -> String {
+    pub(crate) fn audit(&self) -> String {
         std::fs::read_to_string(self.dir.path().join("audit.jsonl")).unwrap()
     }
 
     /// A clone with one commit, nothing of it pushed, and `origin` where `role` may
     /// push to `group/app`.
-    async fn clone(&self, role: Role) -> Clone {
+    pub(crate) async fn clone(&self, role: Role) -> Clone {
         let clone = Clone::new();
         clone.ok(&["init", "-q", "-b", "main"]).await;
         let url = self.url(role, "group/app");
@@ -234,7 +236,7 @@ impl World {
 }
 
 /// A working tree, and git in it.
-struct Clone {
+pub(crate) struct Clone {
     dir: tempfile::TempDir,
 }
 
@@ -280,7 +282,7 @@ impl Clone {
     }
 
     /// Runs git, which is to end well; what it wrote.
-    async fn ok(&self, arguments: &[&str]) -> String {
+    pub(crate) async fn ok(&self, arguments: &[&str]) -> String {
         let said = self.git(arguments).await;
         assert!(said.well, "git {arguments:?}: {}", said.text);
         said.text

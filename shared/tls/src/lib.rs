@@ -6,6 +6,7 @@
 //! - [`pin`]: public keys by their hash, which join commands carry.
 //! - [`server`]: listeners whose certificate can change while they listen.
 //! - [`client`]: connections to them, as gRPC channels.
+//! - [`signing`]: a key that signs what is no certificate, with its certificate.
 //!
 //! A fleet has one root. Two intermediates stand between it and everybody else,
 //! one for coordinators and one for agents: whoever has the agents' can make no
@@ -23,5 +24,6 @@ pub mod pin;
 mod provider;
 pub mod request;
 pub mod server;
+pub mod signing;
 
 pub use provider::install_provider;

@@ -13,13 +13,13 @@ const ACTORS: usize = 10_000;
 
 /// Counts the refusals of each actor.
 #[derive(Default)]
-pub(super) struct Denials {
+pub(crate) struct Denials {
     actors: Mutex<HashMap<String, Recent>>,
 }
 
 /// Whether a refusal is noted.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Admitted {
+pub(crate) enum Admitted {
     /// It is, and so many before it were not.
     Noted { left_out: u64 },
     /// It is only counted.
@@ -33,7 +33,7 @@ struct Recent {
 }
 
 impl Denials {
-    pub(super) fn admit(&self, actor: &str, now: Instant) -> Admitted {
+    pub(crate) fn admit(&self, actor: &str, now: Instant) -> Admitted {
         // Entries are changed in one step: a holder's panic spoils nothing.
         let mut actors = self.actors.lock().unwrap_or_else(PoisonError::into_inner);
         if actors.len() >= ACTORS && !actors.contains_key(actor) {

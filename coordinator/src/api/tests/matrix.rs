@@ -12,7 +12,7 @@ use super::super::caller::Caller;
 use super::super::policy;
 use super::works::{self, Works};
 use super::*;
-use crate::catalog::{NewVariable, Owner, ProtectedEnvironment};
+use crate::catalog::{Logins, NewLogin, NewVariable, Owner, ProtectedEnvironment};
 
 /// What a handler asks about.
 #[derive(Clone, Copy, Debug)]
@@ -93,6 +93,13 @@ const TABLE: &[Row] = &[
     row("VariableService/ListVariables", On::WholeScope, INSTANCE, Some(|| v1::ListVariablesRequest { scope: None, hidden: false }.encode_to_vec())),
     row("VariableService/DeleteVariable", On::Scope, MAINTAIN, Some(|| v1::DeleteVariableRequest { scope: Some(of_project()), key: "THERE".into(), environment: String::new() }.encode_to_vec())),
     row("VariableService/DeleteVariable", On::WholeScope, INSTANCE, Some(|| v1::DeleteVariableRequest { scope: None, key: "THERE".into(), environment: String::new() }.encode_to_vec())),
+
+    row("RegistryService/AddRegistries", On::Scope, MAINTAIN, Some(|| v1::AddRegistriesRequest { scope: Some(of_project()), ..Default::default() }.encode_to_vec())),
+    row("RegistryService/AddRegistries", On::WholeScope, INSTANCE, Some(|| v1::AddRegistriesRequest::default().encode_to_vec())),
+    row("RegistryService/ListRegistries", On::Scope, MAINTAIN, Some(|| v1::ListRegistriesRequest { scope: Some(of_project()) }.encode_to_vec())),
+    row("RegistryService/ListRegistries", On::Group, MAINTAIN, Some(|| v1::ListRegistriesRequest { scope: Some(of_group()) }.encode_to_vec())),
+    row("RegistryService/RemoveRegistry", On::Scope, MAINTAIN, Some(|| v1::RemoveRegistryRequest { scope: Some(of_project()), registry: "there.example".into() }.encode_to_vec())),
+    row("RegistryService/GetTrust", On::Nothing, ALL, Some(|| v1::GetTrustRequest {}.encode_to_vec())),
 
     row("PipelineService/CreatePipeline", On::Project, WORK, Some(|| v1::CreatePipelineRequest { project: "group/app".into(), reference: works::BRANCH.into(), ..Default::default() }.encode_to_vec())),
     row("PipelineService/ListPipelines", On::Nothing, ALL, Some(|| v1::ListPipelinesRequest::default().encode_to_vec())),
@@ -289,6 +296,19 @@ async fn the_real_services_are_open_to_whom_the_table_says() {
             };
             let catalog = &world.setup.catalog;
             catalog.protect_environment(project, rule).unwrap();
+            let login = NewLogin {
+                registry: "there.example".into(),
+                username: "robot".into(),
+                password: "word".into(),
+                protected: false,
+            };
+            let logins = Logins::check(vec![login]).unwrap();
+            let owner = Owner::Project(project);
+            world
+                .setup
+                .catalog
+                .add_registry_logins(owner, logins)
+                .unwrap();
             if row.call == "PipelineService/CreatePipeline" {
                 works::repository(&world);
             }

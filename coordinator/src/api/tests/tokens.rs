@@ -9,6 +9,7 @@ fn new(user: &str, role: v1::Role, scope: &str) -> v1::CreateTokenRequest {
         scope: scope.into(),
         name: "for tests".into(),
         ttl_ms: 0,
+        images: 0,
     }
 }
 

@@ -48,6 +48,7 @@ impl Works {
             sealer: sealer.clone(),
             audit: audit.clone(),
             authority: String::new(),
+            registry: None,
         };
         let (core, owner, inbox) = Core::new(
             crate::Settings::local(blobs.clone()),
@@ -75,6 +76,7 @@ impl Works {
             audit: audit.clone(),
             core: core.clone(),
             url: setup.external_url.clone(),
+            registry: None,
         };
         let api = Api {
             core,

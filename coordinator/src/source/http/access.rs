@@ -5,17 +5,13 @@ use std::net::SocketAddr;
 use axum::http::header::AUTHORIZATION;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 
 use super::{Service, text};
 use crate::audit::{Entry, Verdict};
 use crate::catalog::{Catalog, Principal, Project, Role};
 use crate::core::JobTokenOwner;
+use crate::login::{self, Credentials};
 use crate::source::{Sources, git};
-
-/// The user name of a job.
-const JOB: &str = "gitlab-ci-token";
 
 /// Somebody with a token that counts.
 pub(super) enum Caller {
@@ -36,19 +32,17 @@ impl Caller {
 impl Sources {
     /// Who calls.
     pub(super) async fn caller(&self, headers: &HeaderMap) -> Result<Caller, Response> {
-        let mut all = headers.get_all(AUTHORIZATION).iter();
-        let given = match (all.next(), all.next()) {
-            (Some(given), None) => given,
-            _ => {
-                return Err(text(
-                    StatusCode::UNAUTHORIZED,
-                    "Fleet takes a token: any user name, and the token as the password",
-                ));
+        if headers.get_all(AUTHORIZATION).iter().count() != 1 {
+            return Err(text(
+                StatusCode::UNAUTHORIZED,
+                "Fleet takes a token: any user name, and the token as the password",
+            ));
+        }
+        let known = match login::credentials(headers) {
+            Some(Credentials { user, token }) if user.as_deref() == Some(login::JOB) => {
+                self.job(&token).await
             }
-        };
-        let known = match given.to_str().ok().and_then(credentials) {
-            Some((user, token)) if user.as_deref() == Some(JOB) => self.job(&token).await,
-            Some((_, token)) => match self.0.catalog.authenticate(&token) {
+            Some(Credentials { token, .. }) => match self.0.catalog.authenticate(&token) {
                 Some(principal) => Some(Caller::Person(principal)),
                 None => self.job(&token).await,
             },
@@ -139,21 +133,6 @@ pub(super) fn job_pushes() -> Response {
     )
 }
 
-/// User, if there is one, and token of an `Authorization`.
-fn credentials(header: &str) -> Option<(Option<String>, String)> {
-    let (scheme, value) = header.split_once(' ')?;
-    let value = value.trim();
-    if scheme.eq_ignore_ascii_case("bearer") {
-        return Some((None, value.to_owned()));
-    }
-    if !scheme.eq_ignore_ascii_case("basic") {
-        return None;
-    }
-    let pair = String::from_utf8(STANDARD.decode(value).ok()?).ok()?;
-    let (user, token) = pair.split_once(':')?;
-    Some((Some(user.to_owned()), token.to_owned()))
-}
-
 /// An address as everybody may read it.
 fn without_credentials(address: &str) -> String {
     match address.split_once("://") {
@@ -168,24 +147,6 @@ fn without_credentials(address: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn credentials_are_read_in_both_forms() {
-        let basic = |pair: &str| format!("Basic {}", STANDARD.encode(pair));
-        let person = (Some("ann".to_owned()), "glpat-x:y".to_owned());
-        assert_eq!(credentials(&basic("ann:glpat-x:y")), Some(person));
-        assert_eq!(credentials("bearer t"), Some((None, "t".to_owned())));
-        for odd in [
-            "",
-            "Basic",
-            "Basic !",
-            "Digest x",
-            &basic("no colon"),
-            "Basic /w==",
-        ] {
-            assert_eq!(credentials(odd), None, "{odd}");
-        }
-    }
 
     #[test]
     fn an_address_is_shown_without_credentials() {
