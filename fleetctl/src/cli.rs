@@ -8,6 +8,7 @@ mod job;
 mod lazy;
 mod local;
 mod pipeline;
+mod registry;
 mod remote;
 mod token;
 mod variable;
@@ -26,6 +27,7 @@ pub(crate) use local::{
     Place, Run, TextOrJson,
 };
 pub(crate) use pipeline::{ListPipelines, NewPipeline, Pipeline, PipelineRef, PipelineVerb};
+pub(crate) use registry::{AddRegistry, Registry, RegistryVerb, TrustPart};
 pub(crate) use remote::{InProject, Output, Pair, Remote, Role};
 pub(crate) use token::{NewToken, Token, TokenVerb};
 pub(crate) use variable::{Kind, Secret, SecretVerb, Value, Variable, VariableScope, VariableVerb};
@@ -107,6 +109,8 @@ pub(crate) enum Noun {
     Variable(Lazy<Variable>),
     /// Set, list and delete variables whose value nobody can read again
     Secret(Lazy<Secret>),
+    /// Say what jobs log in to container registries with
+    Registry(Lazy<Registry>),
     /// Start, show, watch, cancel and retry pipelines
     Pipeline(Lazy<Pipeline>),
     /// Show, explain, cancel, retry and start jobs; read logs and artifacts

@@ -12,6 +12,7 @@ use fleet_proto::v1::fleet_service_client::FleetServiceClient;
 use fleet_proto::v1::job_service_client::JobServiceClient;
 use fleet_proto::v1::pipeline_service_client::PipelineServiceClient;
 use fleet_proto::v1::project_service_client::ProjectServiceClient;
+use fleet_proto::v1::registry_service_client::RegistryServiceClient;
 use fleet_proto::v1::token_service_client::TokenServiceClient;
 use fleet_proto::v1::variable_service_client::VariableServiceClient;
 use fleet_tls::client::{Trust, channel};
@@ -95,6 +96,10 @@ impl Client {
 
     pub(crate) fn variables(&self) -> VariableServiceClient<Authorized> {
         VariableServiceClient::new(self.authorized()).max_decoding_message_size(MESSAGE_BYTES)
+    }
+
+    pub(crate) fn registries(&self) -> RegistryServiceClient<Authorized> {
+        RegistryServiceClient::new(self.authorized()).max_decoding_message_size(MESSAGE_BYTES)
     }
 
     pub(crate) fn pipelines(&self) -> PipelineServiceClient<Authorized> {

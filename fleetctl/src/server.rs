@@ -10,6 +10,7 @@ mod log;
 mod pipeline;
 mod project;
 mod queue;
+mod registry;
 mod scope;
 mod status;
 mod token;
@@ -39,6 +40,9 @@ pub(crate) fn run(command: Noun, global: Global) -> Result<Exit, Failure> {
         }),
         Noun::Secret(Lazy(noun)) => with(global, &noun.remote, async |client, out| {
             variable::secret(noun.verb, &noun.scope, client, out).await
+        }),
+        Noun::Registry(Lazy(noun)) => with(global, &noun.remote, async |client, out| {
+            registry::run(noun.verb, &noun.scope, client, out).await
         }),
         Noun::Pipeline(Lazy(noun)) => with(global, &noun.remote, async |client, out| {
             pipeline::run(noun.verb, &noun.project, client, out).await

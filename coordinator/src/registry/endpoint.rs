@@ -113,7 +113,17 @@ impl Registry {
             }
             all.push(access);
         }
-        self.token(&client, expires_at, all)
+        match self.token(&client, expires_at, all) {
+            Ok(body) => Ok(respond(StatusCode::OK, &body)),
+            Err(why) => {
+                tracing::error!(why, "a registry's token cannot be signed");
+                Err(refusal(
+                    StatusCode::INTERNAL_SERVER_ERROR,
+                    "UNKNOWN",
+                    "no token can be made: the coordinator's log says why",
+                ))
+            }
+        }
     }
 
     /// Who shows this, and when that ends in seconds since 1970; none: it does not
@@ -135,12 +145,13 @@ impl Registry {
         Some((Client::Person(person), expires_at))
     }
 
+    /// The answer with a token; why there can be none, otherwise.
     fn token(
         &self,
         client: &Client,
         expires_at: u64,
         access: Vec<Access>,
-    ) -> Result<Response, Response> {
+    ) -> Result<serde_json::Value, String> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH);
         let now = now.unwrap_or_default().as_secs();
         let life = match client {
@@ -149,15 +160,7 @@ impl Registry {
         };
         let exp = expires_at.min(now + life.as_secs());
         let mut id = [0; 16];
-        let failed = |why: &dyn std::fmt::Display| {
-            tracing::error!(%why, "a registry's token cannot be signed");
-            refusal(
-                StatusCode::INTERNAL_SERVER_ERROR,
-                "UNKNOWN",
-                "no token can be made: the coordinator's log says why",
-            )
-        };
-        getrandom::fill(&mut id).map_err(|error| failed(&error))?;
+        getrandom::fill(&mut id).map_err(|error| error.to_string())?;
         let claims = Claims {
             iss: ISSUER,
             sub: client.user(),
@@ -168,15 +171,14 @@ impl Registry {
             jti: format!("{:032x}", u128::from_be_bytes(id)),
             access,
         };
-        let token = jws::compact(&self.0.key, &claims).map_err(|error| failed(&error))?;
+        let token = jws::compact(&self.0.key, &claims).map_err(|error| error.to_string())?;
         let issued_at = jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ");
-        let body = json!({
+        Ok(json!({
             "token": token,
             "access_token": token,
             "expires_in": exp.saturating_sub(now),
             "issued_at": issued_at.to_string(),
-        });
-        Ok(respond(StatusCode::OK, &body))
+        }))
     }
 
     /// Notes a refusal in the audit log, unless somebody is refused very often.

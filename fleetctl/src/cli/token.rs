@@ -39,14 +39,30 @@ pub(crate) enum TokenVerb {
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:
   fleetctl token create --user anna --role developer --scope web > token
-  fleetctl token create --user deploy-bot --role maintainer --scope web/app --ttl 30d")]
+  fleetctl token create --user deploy-bot --role maintainer --scope web/app --ttl 30d
+  fleetctl token create --registry --project web/app --name kubernetes")]
 pub(crate) struct NewToken {
     /// Whose it is
-    #[arg(long)]
-    pub(crate) user: String,
+    #[arg(long, required_unless_present = "registry")]
+    pub(crate) user: Option<String>,
     /// What they may do
-    #[arg(long, value_enum)]
-    pub(crate) role: Role,
+    #[arg(long, value_enum, required_unless_present = "registry")]
+    pub(crate) role: Option<Role>,
+    /// Make a deploy token instead: user and password to pull images with, and nothing else
+    #[arg(long, conflicts_with_all = ["user", "role"])]
+    pub(crate) registry: bool,
+    /// Let a deploy token push images, too
+    #[arg(long, requires = "registry")]
+    pub(crate) push: bool,
+    /// The project of a deploy token [default: that of this clone's remote `fleet`]
+    #[arg(
+        short,
+        long,
+        value_name = "PATH",
+        requires = "registry",
+        conflicts_with = "scope"
+    )]
+    pub(crate) project: Option<String>,
     /// Only in this group or project [default: everywhere]
     #[arg(long, value_name = "PATH")]
     pub(crate) scope: Option<String>,

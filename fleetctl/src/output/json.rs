@@ -339,6 +339,35 @@ impl Json for v1::Token {
             "expires_at": rfc3339(self.expires_at),
             "last_used_at": rfc3339(self.last_used_at),
             "revoked": self.revoked,
+            "images": match self.images() {
+                v1::Images::Unspecified => Value::Null,
+                v1::Images::Pull => "pull".into(),
+                v1::Images::Push => "push".into(),
+            },
+        })
+    }
+}
+
+impl Json for v1::Registry {
+    fn json(&self) -> Value {
+        json!({
+            "registry": self.registry,
+            "username": self.username,
+            "protected": self.protected,
+            "updated_at": rfc3339(self.updated_at),
+        })
+    }
+}
+
+impl Json for v1::Trust {
+    fn json(&self) -> Value {
+        json!({
+            "registry": self.registry,
+            "realm": self.realm,
+            "service": self.service,
+            "issuer": self.issuer,
+            "certificate": self.certificate,
+            "authority": self.authority,
         })
     }
 }

@@ -44,12 +44,23 @@ async fn list(client: &Client) -> Result<Vec<v1::Token>, Failure> {
 
 async fn create(arguments: NewToken, client: &Client, out: &Printer) -> Result<Exit, Failure> {
     let ttl = arguments.ttl.unwrap_or_default();
+    let images = match (arguments.registry, arguments.push) {
+        (false, _) => v1::Images::Unspecified,
+        (true, false) => v1::Images::Pull,
+        (true, true) => v1::Images::Push,
+    };
+    let scope = match arguments.scope {
+        Some(scope) => scope,
+        None if arguments.registry => scope::named_or_here(arguments.project.as_deref())?,
+        None => String::new(),
+    };
     let request = v1::CreateTokenRequest {
-        user: arguments.user,
-        role: wire(arguments.role).into(),
-        scope: arguments.scope.unwrap_or_default(),
+        user: arguments.user.unwrap_or_default(),
+        role: arguments.role.map_or(0, |role| wire(role).into()),
+        scope,
         name: arguments.name.unwrap_or_default(),
         ttl_ms: u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX),
+        images: images.into(),
     };
     let answer = client.call(client.tokens().create_token(request)).await?;
     // The secret alone on stdout: it goes into a file, or on to `context add`.
@@ -59,15 +70,30 @@ async fn create(arguments: NewToken, client: &Client, out: &Printer) -> Result<E
             "" => "everywhere".to_owned(),
             scope => format!("in {}", clean(scope)),
         };
-        out.hint(&format!(
-            "token {} makes {} {} {scope} until {}; it is shown this once",
-            token.id,
-            clean(&token.user),
-            role_in_words(token.role),
-            time::moment(token.expires_at)
-        ));
+        let until = time::moment(token.expires_at);
+        out.hint(&match token.images() {
+            v1::Images::Unspecified => format!(
+                "token {} makes {} {} {scope} until {until}; it is shown this once",
+                token.id,
+                clean(&token.user),
+                role_in_words(token.role),
+            ),
+            _ => format!(
+                "the password of the user {}, who {} {scope} until {until}; it is shown this once",
+                clean(&token.user),
+                images_in_words(token.images),
+            ),
+        });
     }
     Ok(Exit::Done)
+}
+
+fn images_in_words(images: i32) -> &'static str {
+    match v1::Images::try_from(images) {
+        Ok(v1::Images::Pull) => "pulls images",
+        Ok(v1::Images::Push) => "pushes images",
+        Ok(v1::Images::Unspecified) | Err(_) => "",
+    }
 }
 
 impl Shown for v1::Token {
@@ -88,7 +114,10 @@ impl Shown for v1::Token {
         vec![
             Cell::plain(&self.id),
             Cell::plain(&self.user),
-            Cell::plain(role_in_words(self.role)),
+            Cell::plain(match self.images() {
+                v1::Images::Unspecified => role_in_words(self.role),
+                _ => images_in_words(self.images),
+            }),
             Cell::plain(if self.scope.is_empty() {
                 "everywhere"
             } else {

@@ -72,7 +72,8 @@ pub(super) async fn secret(
     }
 }
 
-fn wire(whose: &VariableScope) -> Result<v1::Scope, Failure> {
+/// Whose it is, on the wire.
+pub(super) fn wire(whose: &VariableScope) -> Result<v1::Scope, Failure> {
     match (&whose.group, whose.instance) {
         (Some(_), true) => Err(Failure::usage("--group and --instance exclude each other")),
         (Some(group), false) => Ok(v1::Scope {
@@ -147,7 +148,8 @@ async fn delete(
     out.done(&json, &key, &line)
 }
 
-fn place(whose: &v1::Scope) -> String {
+/// Whose it is, in words.
+pub(super) fn place(whose: &v1::Scope) -> String {
     if !whose.project.is_empty() {
         format!("in project {}", whose.project)
     } else if !whose.group.is_empty() {
@@ -194,7 +196,8 @@ fn read(value: &cli::Value) -> Result<v1::ProjectVariable, Failure> {
     })
 }
 
-fn text(from: impl Read, shown: &str) -> Result<String, Failure> {
+/// All there is to read, if it is a text.
+pub(super) fn text(from: impl Read, shown: &str) -> Result<String, Failure> {
     let mut bytes = Vec::new();
     from.take(MOST_BYTES + 1)
         .read_to_end(&mut bytes)
