@@ -25,16 +25,16 @@ token=$(sed -n 's/.*"token":"\([^"]*\)".*/\1/p' answer)
 blob=sha256:$(printf %s "layer of $3" | sha256sum | cut -d' ' -f1)
 auth="Authorization: Bearer $token"
 if [ "$1" = push ]; then
-  done=$(curl -sS -X POST -H "$auth" -D head -o body -w '%{http_code}' "$base/$3/blobs/uploads/")
-  if [ "$done" = 202 ]; then
+  code=$(curl -sS -X POST -H "$auth" -D head -o body -w '%{http_code}' "$base/$3/blobs/uploads/")
+  if [ "$code" = 202 ]; then
     to=$(sed -n 's/^[Ll]ocation: \([^ ]*\)\r$/\1/p' head)
-    done=$(printf %s "layer of $3" | curl -sS -X PUT -H "$auth" -o body -w '%{http_code}' \
+    code=$(printf %s "layer of $3" | curl -sS -X PUT -H "$auth" -o body -w '%{http_code}' \
       -H 'Content-Type: application/octet-stream' --data-binary @- "$to&digest=$blob")
   fi
 else
-  done=$(curl -sS -H "$auth" -o body -w '%{http_code}' "$base/$3/blobs/$blob")
+  code=$(curl -sS -H "$auth" -o body -w '%{http_code}' "$base/$3/blobs/$blob")
 fi
-echo "$1 $3: $asked $done"
+echo "$1 $3: $asked $code"
 "#;
 
 const JOB: &str = "images:
@@ -120,7 +120,16 @@ fn a_registry_believes_the_coordinator_and_a_job_only_while_it_runs() -> Result<
         let refs = format!("https://{HUB}:8443/{PROJECT}.git/info/refs?service=git-upload-pack");
         for (login, status) in [(&of_deploy, "401"), (&of_vic, "200")] {
             let git = ann.program(Path::new("/usr/bin/curl"));
-            let git = git.args(["-sS", "-o", "refs", "-w", "%{http_code}", "-u", login, "--cacert"]);
+            let git = git.args([
+                "-sS",
+                "-o",
+                "refs",
+                "-w",
+                "%{http_code}",
+                "-u",
+                login,
+                "--cacert",
+            ]);
             let ca = fleet.coordinator.data().join("ca.pem");
             let git = git.args([&ca]).args([&refs]).finish()?;
             ensure!(git.stdout == status, "{}", git.output());
