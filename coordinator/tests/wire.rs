@@ -259,6 +259,7 @@ fn job(name: &str, stage: usize) -> PlannedJob {
         image: None,
         services: Vec::new(),
         script: vec!["true".into()],
+        pinned_to: None,
         after_script: Vec::new(),
         artifacts: Vec::new(),
         caches: Vec::new(),

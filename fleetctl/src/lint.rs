@@ -69,7 +69,11 @@ fn print_text(checked: &[Compiled], global: Global) -> Result<(), Failure> {
         let files = in_words(checked.len(), "file");
         let (errors, warnings) = (count(Severity::Error), count(Severity::Warning));
         let (errors, warnings) = (in_words(errors, "error"), in_words(warnings, "warning"));
-        eprintln!("{files}: {errors}, {warnings}");
+        let notes = match count(Severity::Note) {
+            0 => String::new(),
+            notes => format!(", {}", in_words(notes, "note")),
+        };
+        eprintln!("{files}: {errors}, {warnings}{notes}");
     }
     Ok(())
 }

@@ -8,7 +8,8 @@ use std::path::{Component, Path, PathBuf};
 use std::process::{Child, Stdio};
 
 use fleet_language::{
-    Changes, Commit, Context, Files, PipelineSource, Project as ProjectFacts, Ref, RefKind, User,
+    Changes, Commit, Context, Files, HostCoupling, PipelineSource, Project as ProjectFacts, Ref,
+    RefKind, User,
 };
 use fleet_model::{ProjectId, Variable};
 
@@ -143,6 +144,7 @@ impl Project {
                 default_branch,
                 config_path: self.config_name(),
                 visibility: "private".to_owned(),
+                host_coupling: HostCoupling::Mend,
             },
             user: git.user(),
             server_url: SERVER_URL.to_owned(),

@@ -14,7 +14,7 @@ use std::thread;
 use anyhow::Context as _;
 use fleet_agent::Shell;
 use fleet_coordinator::{About, MOST_SLOTS, Request};
-use fleet_language::{Context, RefKind};
+use fleet_language::{Context, HostCoupling, RefKind};
 use fleet_model::{JobState, PipelineId, Plan, Timestamp};
 use tokio::sync::{mpsc, oneshot};
 
@@ -54,7 +54,9 @@ pub(crate) fn run(arguments: cli::Run, global: Global) -> Result<Exit, Failure> 
     let snapshot = snapshot::take(&project.root, &snapshot::store_dir(&project.root))
         .context("take a snapshot of the working tree")?;
     let workspace = Workspace::create(&project)?;
-    let context = project.context(&arguments.event, &snapshot, workspace.number, asked)?;
+    let mut context = project.context(&arguments.event, &snapshot, workspace.number, asked)?;
+    // One machine, one engine: what an earlier job built is there.
+    context.project.host_coupling = HostCoupling::OneHost;
     let compiled =
         fleet_language::compile((&project.config_name(), &text), &context, &project.files());
     findings::print(&compiled, global);

@@ -115,7 +115,8 @@ fn judged(compiled: fleet_language::Compiled) -> Compiled {
     let errors = lines(Severity::Error);
     match compiled.plan {
         Some(plan) if errors.is_empty() => {
-            let warnings = lines(Severity::Warning);
+            let mut warnings = lines(Severity::Warning);
+            warnings.extend(lines(Severity::Note));
             Compiled::Plan(Box::new(plan), warnings)
         }
         _ => Compiled::Errors(errors),

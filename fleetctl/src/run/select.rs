@@ -162,6 +162,7 @@ impl Picked<'_> {
             let mut job = self.plan.jobs[index].clone();
             job.stage = stage_places[&job.stage];
             job.artifacts_from = remap(&job.artifacts_from);
+            job.pinned_to = job.pinned_to.and_then(|to| places.get(&to).copied());
             if let Scheduling::Dag(needs) = &job.scheduling {
                 job.scheduling = Scheduling::Dag(remap(needs));
             }
@@ -352,6 +353,7 @@ pub(super) mod tests {
             image: None,
             services: Vec::new(),
             script: Vec::new(),
+            pinned_to: None,
             after_script: Vec::new(),
             artifacts: Vec::new(),
             caches: Vec::new(),

@@ -6,6 +6,7 @@ use fleet_model::{Plan, Variable};
 use crate::{
     Changes, Context, Diagnostic, FileId, Files, Node, Severity, Sources, Span, Value,
     config::{self, Config},
+    coupling,
     evaluate::{self, LeftOut},
     resolve::{self, Budget, Includes},
     variables::predefined,
@@ -58,7 +59,12 @@ pub fn compile(root: (&str, &str), context: &Context, files: &dyn Files) -> Comp
 /// without one they are unset.
 #[must_use]
 pub fn lint(root: (&str, &str), context: Option<&Context>, files: &dyn Files) -> Compiled {
-    check(root, context, files).0
+    let (mut compiled, config) = check(root, context, files);
+    if let Some(config) = config {
+        compiled.diagnostics.extend(coupling::lint(&config));
+        sort(&mut compiled.diagnostics);
+    }
+    compiled
 }
 
 /// Everything that does not depend on the event, includes apart.

@@ -2,6 +2,8 @@
 
 use fleet_model::{ProjectId, Variable};
 
+use crate::HostCoupling;
+
 /// Everything about an event that may decide what its pipeline is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Context {
@@ -134,6 +136,8 @@ pub struct Project {
     pub config_path: String,
     /// `private`, `internal` or `public`.
     pub visibility: String,
+    /// What is done about jobs that count on another job's host.
+    pub host_coupling: HostCoupling,
 }
 
 /// A person.

@@ -20,6 +20,8 @@ pub struct Diagnostic {
 /// How bad it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Severity {
+    /// What Fleet does about something by itself.
+    Note,
     /// Worth a look; the pipeline runs.
     Warning,
     /// No pipeline.

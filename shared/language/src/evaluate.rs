@@ -15,10 +15,10 @@ mod rules;
 mod seed;
 mod workflow;
 
-use fleet_model::{Plan, Variable};
+use fleet_model::{Plan, PlannedJob, Variable};
 
 use crate::config::{Config, Job};
-use crate::{Context, Diagnostic, Files, Span};
+use crate::{Context, Diagnostic, Files, Severity, Span, coupling};
 use event::Event;
 use seed::Decision;
 use workflow::Pipeline;
@@ -38,12 +38,12 @@ const MAX_GLOBAL_BYTES: usize = 32 << 20;
 /// What an event makes of a configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Evaluation {
-    /// The pipeline; none if there is any diagnostic. [`FILTERED`] and
+    /// The pipeline; none if there is any error. [`FILTERED`] and
     /// [`EMPTY`] are errors in which nobody made a mistake.
     pub plan: Option<Plan>,
     /// The jobs that are not part of it, in order of the file.
     pub left_out: Vec<LeftOut>,
-    /// Why there is no pipeline; all of them are errors.
+    /// Why there is no pipeline; or what there is to say of it.
     pub diagnostics: Vec<Diagnostic>,
 }
 
@@ -65,12 +65,13 @@ pub fn plan(config: &Config, context: &Context, files: &dyn Files) -> Evaluation
     let event = Event::new(context, files);
     let mut left_out = Vec::new();
     let result = attempt(config, &event, &mut left_out);
-    let (plan, mut diagnostics) = match result {
-        Ok(plan) => (Some(plan), Vec::new()),
+    let (mut plan, mut diagnostics) = match result {
+        Ok((plan, diagnostics)) => (Some(plan), diagnostics),
         Err(diagnostics) => (None, diagnostics),
     };
     if event.patterns.is_exhausted() {
         // What was decided without them is worth nothing.
+        plan = None;
         diagnostics = vec![Diagnostic::error(
             "patterns-too-large",
             "the regular expressions of this configuration are too large to evaluate together",
@@ -78,7 +79,7 @@ pub fn plan(config: &Config, context: &Context, files: &dyn Files) -> Evaluation
         )];
     }
     Evaluation {
-        plan: plan.filter(|_| diagnostics.is_empty()),
+        plan,
         left_out,
         diagnostics,
     }
@@ -88,7 +89,7 @@ fn attempt(
     config: &Config,
     event: &Event<'_>,
     left_out: &mut Vec<LeftOut>,
-) -> Result<Plan, Vec<Diagnostic>> {
+) -> Result<(Plan, Vec<Diagnostic>), Vec<Diagnostic>> {
     let pipeline = workflow::decide(config, event).map_err(|filtered| vec![filtered])?;
     check_globals(config, &pipeline).map_err(|error| vec![error])?;
     let included = select(config, &pipeline, event, left_out)?;
@@ -118,16 +119,41 @@ fn attempt(
         ));
     }
     if diagnostics.is_empty() {
-        Ok(Plan {
+        diagnostics = couple(&included, &mut jobs, &pipeline, event);
+    }
+    let has_errors = diagnostics
+        .iter()
+        .any(|found| found.severity == Severity::Error);
+    if !has_errors {
+        let plan = Plan {
             name: pipeline.name,
             stages,
             jobs,
             auto_cancel: pipeline.auto_cancel,
             user: pipeline.user,
-        })
+        };
+        Ok((plan, diagnostics))
     } else {
         Err(diagnostics)
     }
+}
+
+/// Finds and mends what ties jobs to each other's hosts.
+fn couple(
+    included: &[(&Job, Decision<'_>)],
+    jobs: &mut [PlannedJob],
+    pipeline: &Pipeline,
+    event: &Event<'_>,
+) -> Vec<Diagnostic> {
+    let written: Vec<&Job> = included.iter().map(|(job, _)| *job).collect();
+    let around: Vec<Variable> = pipeline
+        .user
+        .iter()
+        .chain(&pipeline.settings)
+        .cloned()
+        .collect();
+    let wanted = event.context.project.host_coupling;
+    coupling::resolve(&written, jobs, &around, wanted)
 }
 
 /// Whether the global variables are few enough for that many jobs.

@@ -18,6 +18,7 @@
 mod compile;
 pub mod config;
 mod context;
+mod coupling;
 mod diagnostic;
 pub mod duration;
 pub mod evaluate;
@@ -33,5 +34,6 @@ pub mod yaml;
 
 pub use compile::{Compiled, compile, lint};
 pub use context::{Changes, Commit, Context, Files, PipelineSource, Project, Ref, RefKind, User};
+pub use coupling::HostCoupling;
 pub use diagnostic::{Diagnostic, Severity, SourceFile, Sources};
 pub use tree::{Entry, FileId, Map, Node, Span, Value};

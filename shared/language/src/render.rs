@@ -92,6 +92,7 @@ fn one(diagnostic: &Diagnostic, place: Option<&Place<'_>>, renderer: &Renderer) 
     let level = match diagnostic.severity {
         Severity::Error => Level::ERROR,
         Severity::Warning => Level::WARNING,
+        Severity::Note => Level::NOTE,
     };
     let title = level
         .primary_title(visible(&diagnostic.message))
@@ -123,6 +124,7 @@ fn word(severity: Severity) -> &'static str {
     match severity {
         Severity::Error => "error",
         Severity::Warning => "warning",
+        Severity::Note => "note",
     }
 }
 

@@ -65,6 +65,9 @@ pub struct PlannedJob {
     pub services: Vec<Service>,
     /// `before_script` and `script`, one list: they share one shell.
     pub script: Vec<String>,
+    /// Index into [`Plan::jobs`]: it runs on the agent that ran this earlier job, whose
+    /// Docker engine has an image it needs and no registry has.
+    pub pinned_to: Option<usize>,
     /// Runs in a shell of its own whatever became of the script.
     pub after_script: Vec<String>,
     /// What is kept of it.

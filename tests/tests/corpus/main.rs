@@ -61,6 +61,7 @@ fn push_to_main() -> Event {
             default_branch: "main".to_owned(),
             config_path: ".gitlab-ci.yml".to_owned(),
             visibility: "private".to_owned(),
+            host_coupling: fleet_language::HostCoupling::Mend,
         },
         user: User::default(),
         server_url: "https://fleet.example".to_owned(),

@@ -142,7 +142,7 @@ pub(super) fn job(
     let needs = read(cx, &place, map, "needs", |cx, at, node| {
         needs::needs(cx, at, node, needs::Owner::Job)
     });
-    let script = read(cx, &place, map, "script", script::commands).unwrap_or_default();
+    let script = read(cx, &place, map, "script", script::placed).unwrap_or_default();
     let allow_failure = allow_failure(cx, &place, map);
     check_dependencies(
         cx,
@@ -164,6 +164,7 @@ pub(super) fn job(
     shared.fill_from(around.defaults, &inherit.default);
     let mut all = shared.before_script.unwrap_or_default();
     all.extend(script);
+    let (script, places) = all.into_iter().unzip();
     let has_rules = map.get("rules").is_some() || around.workflow_rules;
     let (rules, rule_needs) = match rules {
         None => (None, Vec::new()),
@@ -180,7 +181,8 @@ pub(super) fn job(
         name: shown,
         parallel: None,
         stage: stage.unwrap_or_else(|| "test".to_owned()),
-        script: all,
+        script,
+        places,
         after_script: shared.after_script.unwrap_or_default(),
         rules,
         only: only.or_else(|| (!has_rules).then(Policy::branches_and_tags)),

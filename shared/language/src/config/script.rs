@@ -2,10 +2,13 @@
 //! list of commands.
 
 use super::check::{Checker, Place, kind};
-use crate::{Node, Value};
+use crate::{Node, Span, Value};
 
 /// How deep lists may nest, as in GitLab; `!reference` makes nested ones.
 pub(super) const MAX_NESTING: usize = 10;
+
+/// A command, and where it stands.
+pub(super) type Placed = (String, Span);
 
 /// A string or nested lists of strings, flattened.
 pub(super) fn commands(
@@ -13,19 +16,21 @@ pub(super) fn commands(
     place: &Place<'_>,
     node: &Node,
 ) -> Option<Vec<String>> {
-    if let Some(command) = node.as_str() {
-        return Some(vec![command.to_owned()]);
+    let placed = placed(cx, place, node)?;
+    Some(placed.into_iter().map(|(command, _)| command).collect())
+}
+
+/// The same with the place of each.
+pub(super) fn placed(cx: &mut Checker<'_>, place: &Place<'_>, node: &Node) -> Option<Vec<Placed>> {
+    let with_place = |node: &Node| Some((node.as_str()?.to_owned(), node.span));
+    if let Some(command) = with_place(node) {
+        return Some(vec![command]);
     }
     let mut flat = Vec::new();
     match flatten(node, &mut flat, MAX_NESTING, &|item| {
         item.as_str().is_some()
     }) {
-        Ok(()) => Some(
-            flat.iter()
-                .filter_map(|item| item.as_str())
-                .map(str::to_owned)
-                .collect(),
-        ),
+        Ok(()) => Some(flat.into_iter().filter_map(with_place).collect()),
         Err(culprit) => {
             let problem = format!(
                 "should be a string or a nested array of strings up to {MAX_NESTING} levels deep"

@@ -43,7 +43,7 @@ const MAX_TAGS: usize = 50;
 /// What was said about the shared keys; none: nothing.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Shared {
-    pub(super) before_script: Option<Vec<String>>,
+    pub(super) before_script: Option<Vec<script::Placed>>,
     pub(super) after_script: Option<Vec<String>>,
     pub(super) image: Option<Image>,
     pub(super) services: Option<Vec<Service>>,
@@ -75,7 +75,7 @@ impl Shared {
             }
             let at = place.child(key);
             match key {
-                "before_script" => shared.before_script = script::commands(cx, &at, node),
+                "before_script" => shared.before_script = script::placed(cx, &at, node),
                 "after_script" => shared.after_script = script::commands(cx, &at, node),
                 "image" => shared.image = image::image(cx, &at, node),
                 "services" => shared.services = image::services(cx, &at, node),

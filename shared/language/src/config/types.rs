@@ -49,6 +49,8 @@ pub struct Job {
     pub stage: String,
     /// `before_script`, then `script`, flat.
     pub script: Vec<String>,
+    /// Where the entries of [`Job::script`] stand.
+    pub places: Vec<Span>,
     /// `after_script`, flat.
     pub after_script: Vec<String>,
     /// The rules; none: the key is absent and [`Job::only`] and [`Job::except`]

@@ -163,6 +163,7 @@ pub(super) fn planned(
         image: job.image.clone(),
         services: job.services.clone(),
         script: job.script.clone(),
+        pinned_to: None,
         after_script: job.after_script.clone(),
         artifacts: job.artifacts.clone(),
         caches: cache::planned(&job.caches, event),

@@ -9,7 +9,8 @@ use super::{Evaluation, plan};
 use crate::config::{Config, InheritVariables, Job, Need, Policy, Rule, RuleWhen, Workflow};
 use crate::expression::Expression;
 use crate::{
-    Changes, Commit, Context, FileId, Files, PipelineSource, Project, Ref, RefKind, Span, User,
+    Changes, Commit, Context, FileId, Files, HostCoupling, PipelineSource, Project, Ref, RefKind,
+    Span, User,
 };
 
 const SPAN: Span = Span {
@@ -65,6 +66,7 @@ fn push() -> Context {
             default_branch: "main".to_owned(),
             config_path: ".gitlab-ci.yml".to_owned(),
             visibility: "private".to_owned(),
+            host_coupling: HostCoupling::default(),
         },
         user: User {
             id: 3,
@@ -111,6 +113,7 @@ fn job(name: &str, stage: &str) -> Job {
         parallel: None,
         stage: stage.to_owned(),
         script: vec!["x".to_owned()],
+        places: vec![SPAN],
         after_script: Vec::new(),
         rules: None,
         only: None,

@@ -53,6 +53,7 @@ pub fn sarif(diagnostics: &[Diagnostic], sources: &Sources) -> Value {
                 "level": match it.severity {
                     Severity::Error => "error",
                     Severity::Warning => "warning",
+                    Severity::Note => "note",
                 },
                 "message": { "text": format!("{}{help}", it.message) },
                 "locations": locations,
