@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use fleet_language::{duration, suggest};
+use fleet_language::{HostCoupling, duration, suggest};
 
 use super::path::{self, lineage, shortened};
 use super::{Error, Project, protect};
@@ -44,6 +44,14 @@ const SETTINGS: &[Setting] = &[
         default: "20",
         doc: "how many commits of history a job gets; 0: all; `GIT_DEPTH` goes before it",
         read: git_depth,
+    },
+    Setting {
+        key: "host-coupling",
+        default: "mend",
+        doc: "what is done about jobs that count on an image another job left in the Docker \
+              engine of its host: mend (a pull is put before the line, or both run on one \
+              agent), warn, deny (the pipeline fails)",
+        read: host_coupling,
     },
     Setting {
         key: REGISTRY_PULL,
@@ -112,6 +120,15 @@ impl Project {
     /// Commits of history a job gets; 0: all.
     pub(crate) fn git_depth(&self) -> u32 {
         self.setting("git-depth").parse().unwrap_or(0)
+    }
+
+    /// What is done about jobs that count on another job's host.
+    pub(crate) fn host_coupling(&self) -> HostCoupling {
+        match self.setting("host-coupling") {
+            "warn" => HostCoupling::Warn,
+            "deny" => HostCoupling::Deny,
+            _ => HostCoupling::Mend,
+        }
     }
 
     /// Whether jobs are tried again when their agent was lost.
@@ -284,6 +301,13 @@ fn git_depth(text: &str) -> Result<String, String> {
     }
 }
 
+fn host_coupling(text: &str) -> Result<String, String> {
+    match text {
+        "mend" | "warn" | "deny" => Ok(text.to_owned()),
+        _ => Err("it is `mend`, `warn` or `deny`".into()),
+    }
+}
+
 fn timeout(text: &str) -> Result<String, String> {
     match duration::parse(text) {
         Ok(seconds) if (SHORTEST_TIMEOUT..=LONGEST_TIMEOUT).contains(&seconds) => {
@@ -350,6 +374,7 @@ mod tests {
         assert!(project.auto_cancel_pending());
         assert_eq!(project.config_path(), ".gitlab-ci.yml");
         assert_eq!(project.git_depth(), 20);
+        assert_eq!(project.host_coupling(), HostCoupling::Mend);
         assert_eq!(project.timeout(), Duration::from_secs(3600));
         assert_eq!(project.visibility(), Visibility::Private);
     }
@@ -362,6 +387,7 @@ mod tests {
             ("retry-lost", "yes"),
             ("config-path", "ci/main.yml"),
             ("git-depth", "0"),
+            ("host-coupling", "deny"),
             ("timeout", "2h 30m"),
             ("visibility", "internal"),
             ("default-branch", "trunk"),
@@ -372,6 +398,7 @@ mod tests {
         assert!(project.retry_lost());
         assert_eq!(project.config_path(), "ci/main.yml");
         assert_eq!(project.git_depth(), 0);
+        assert_eq!(project.host_coupling(), HostCoupling::Deny);
         assert_eq!(project.timeout(), Duration::from_secs(9000));
         assert_eq!(project.visibility(), Visibility::Internal);
         assert_eq!(project.default_branch, "trunk");
@@ -419,6 +446,7 @@ mod tests {
             ("registry-pull", "group/..", "cannot be a path"),
             ("git-depth", "-1", "0 to 1000"),
             ("git-depth", "1001", "0 to 1000"),
+            ("host-coupling", "off", "`mend`, `warn` or `deny`"),
             ("timeout", "9m", "from `10m`"),
             ("timeout", "soon", "invalid word"),
             ("visibility", "secret", "`internal`"),

@@ -64,7 +64,7 @@ pub(super) async fn of(
             default_branch: project.default_branch.clone(),
             config_path: project.config_path().to_owned(),
             visibility: project.visibility().as_str().to_owned(),
-            host_coupling: fleet_language::HostCoupling::default(),
+            host_coupling: project.host_coupling(),
         },
         user: User {
             id: event.user_id,

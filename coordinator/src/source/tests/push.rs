@@ -92,6 +92,33 @@ async fn a_configuration_in_error_is_a_failed_pipeline_and_its_words_are_shown()
 }
 
 #[tokio::test]
+async fn a_project_says_what_is_done_about_jobs_that_count_on_another_ones_host() {
+    let world = World::new().await;
+    let clone = world.clone(Role::Maintainer).await;
+    let yaml = "stages: [build, test]\nbuild:\n  stage: build\n  script:\n    - docker build -t \
+                registry.example/app .\n    - docker push registry.example/app\ntest:\n  stage: \
+                test\n  script:\n    - docker run registry.example/app\n";
+    clone.commit(".gitlab-ci.yml", yaml, "two jobs").await;
+    let said = clone.ok(&["push", "origin", "main"]).await;
+    let parts = [
+        "remote: pipeline 1: 2 jobs",
+        ".gitlab-ci.yml:10:7: note: `test` counts on the image `registry.example/app`",
+    ];
+    assert_has(&said, &parts);
+    let project = world.catalog.project("group/app").unwrap();
+    let deny = [("host-coupling".to_owned(), "deny".to_owned())].into();
+    world.catalog.set_project(project.id, &deny).unwrap();
+    clone.commit("x", "x", "again").await;
+    let said = clone.ok(&["push", "origin", "main"]).await;
+    let parts = [
+        "remote: pipeline 2 failed: its configuration is in error.",
+        ".gitlab-ci.yml:10:7: error: `test` counts on the image",
+        "add `docker pull registry.example/app` before this line",
+    ];
+    assert_has(&said, &parts);
+}
+
+#[tokio::test]
 async fn where_there_is_rightly_no_pipeline_the_reason_is_said() {
     let world = World::new().await;
     let clone = world.clone(Role::Maintainer).await;
