@@ -221,6 +221,10 @@ impl Pipeline {
             protected: self.request.protected,
             // Who may deploy is told when it is about to: see `core::deploy`.
             gated: job.environment.is_some(),
+            pinned_to: job
+                .pinned_to
+                .filter(|holder| *holder < self.jobs.len())
+                .map(|holder| self.job_id(holder)),
         }
     }
 

@@ -23,6 +23,9 @@ pub(crate) struct Profile {
     /// It is refused for good.
     #[serde(default, skip_serializing_if = "is_default")]
     pub(crate) revoked: bool,
+    /// An operator has said that its host is dead, and it has not been back since.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub(crate) dead: bool,
 }
 
 /// What is known of an agent while the coordinator lives.
@@ -96,8 +99,16 @@ impl Agent<'_> {
         }
     }
 
-    /// Why it does not take such a job now.
-    pub(crate) fn obstacle(&self, job: &Requirements) -> Option<Obstacle> {
+    /// Whether what it had is gone for good.
+    pub(crate) fn is_gone(&self) -> bool {
+        self.profile.revoked || self.profile.dead
+    }
+
+    /// Why it, the agent of this name, does not take such a job now.
+    pub(crate) fn obstacle(&self, name: &AgentName, job: &Requirements) -> Option<Obstacle> {
+        if job.agent.as_ref().is_some_and(|only| only != name) {
+            return Some(Obstacle::OtherHost);
+        }
         let capability = &self.profile.capability;
         capability
             .obstacle(job)

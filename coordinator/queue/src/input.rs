@@ -287,6 +287,10 @@ pub struct NewJob {
     /// before each of its attempts.
     #[serde(default, skip_serializing_if = "is_default")]
     pub gated: bool,
+    /// An earlier job of its pipeline: it runs only on the agent that ran that one's
+    /// last attempt, if it began at all. That agent gone, it fails.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub pinned_to: Option<JobId>,
 }
 
 /// What a job waits for.

@@ -29,6 +29,10 @@ pub(crate) struct Job {
     pub(crate) resource_group: Option<String>,
     pub(crate) interruptible: bool,
     pub(crate) gated: bool,
+    /// The job whose agent it is to run on, by index.
+    pub(crate) pinned_to: Option<usize>,
+    /// Whether another job is pinned to it.
+    pub(crate) holds_pins: bool,
 
     /// The jobs it needs, by index; none: it waits for its stage.
     needs: Option<Vec<usize>>,

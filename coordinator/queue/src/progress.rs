@@ -1,7 +1,7 @@
 //! How far a job has come: all of it that changes, and so all that is kept of it
 //! beside its plan.
 
-use fleet_model::{FailureReason, Fence, JobState, Timestamp};
+use fleet_model::{AgentName, FailureReason, Fence, JobState, Timestamp};
 use serde::{Deserialize, Serialize};
 
 /// A job's state and its latest attempt. Field names are those on disk.
@@ -31,6 +31,12 @@ pub(crate) struct Progress {
     /// or of the one before, which then has to be gone first.
     #[serde(default, skip_serializing_if = "is_default")]
     pub(crate) fence: Option<Fence>,
+    /// The agent that began its latest attempt; kept only where a job is pinned to it.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub(crate) ran_on: Option<AgentName>,
+    /// The only agent that may run it: as it was when it became pending.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub(crate) bound_to: Option<AgentName>,
 }
 
 impl Progress {
@@ -47,6 +53,8 @@ impl Progress {
             at_once: false,
             has_resource: false,
             fence: None,
+            ran_on: None,
+            bound_to: None,
         }
     }
 

@@ -109,6 +109,7 @@ impl Queue {
                     // Not the agent's to say.
                     draining: false,
                     revoked: false,
+                    dead: false,
                 };
                 self.agent_connected(agent, profile, draining, &held)?;
             }
@@ -189,9 +190,15 @@ impl Queue {
     /// status of pipelines.
     fn settle(&mut self) {
         let mut touched = BTreeSet::new();
-        while let Some(id) = self.changed.pop_first() {
-            touched.insert(id);
-            self.decide(id);
+        loop {
+            while let Some(id) = self.changed.pop_first() {
+                touched.insert(id);
+                self.decide(id);
+            }
+            let Some(job) = self.next_uncoupled() else {
+                break;
+            };
+            self.nobody_took(job);
         }
         while let Some((job, agent)) = self.scheduler.next() {
             self.give_lease(job, agent);
@@ -235,6 +242,13 @@ impl Queue {
         }
     }
 
+    /// A pending job whose only agent is gone for good.
+    fn next_uncoupled(&self) -> Option<JobId> {
+        let gone = |agent: &&AgentName| self.agents.get(agent).is_none_or(|it| it.is_gone());
+        let agent = self.scheduler.bound_agents().find(gone)?;
+        self.scheduler.bound_to(agent)
+    }
+
     /// Makes a job pending, once it may start and has its resource group.
     fn enqueue(&mut self, place: Place) {
         if self.at(place).gated {
@@ -247,6 +261,12 @@ impl Queue {
 
     /// Makes a job pending that may start, once it has its resource group.
     fn line_up(&mut self, place: Place) {
+        let pipeline = self.pipelines.of(place);
+        let holder = self.at(place).pinned_to;
+        let agent = holder.and_then(|index| pipeline.jobs()[index].progress.ran_on.clone());
+        if self.at(place).progress.bound_to != agent {
+            self.progress_mut(place).bound_to = agent;
+        }
         if let Some(key) = self.group_key(place) {
             let job = self.at(place).id;
             if !self.at(place).progress.has_resource && !self.resources.take(key, job) {

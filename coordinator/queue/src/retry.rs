@@ -6,8 +6,10 @@ use fleet_model::Retry;
 /// often, whatever the job says. As GitLab does.
 const SCHEDULER_RETRIES: u32 = 2;
 
-/// Reasons that no further attempt can mend. As GitLab does.
-const NEVER: [&str; 5] = [
+/// Reasons that no further attempt can mend: those of GitLab, and an image that went
+/// with its host.
+const NEVER: [&str; 6] = [
+    "host_coupling_lost",
     "ci_quota_exceeded",
     "no_matching_runner",
     "missing_dependency_failure",

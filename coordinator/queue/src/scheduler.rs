@@ -18,6 +18,8 @@ use crate::Obstacle;
 pub(crate) struct Requirements {
     pub(crate) tags: BTreeSet<String>,
     pub(crate) protected: bool,
+    /// The only agent that may run it.
+    pub(crate) agent: Option<AgentName>,
 }
 
 /// What an agent offers. Fewer tags come first: who offers less is asked first,
@@ -96,6 +98,8 @@ pub(crate) struct Scheduler {
     classes: BTreeMap<Requirements, Class>,
     groups: BTreeMap<Capability, Group>,
     agents: BTreeMap<AgentName, (Capability, u32)>,
+    /// Classes of jobs that only this agent may run.
+    bound: BTreeMap<AgentName, BTreeSet<Requirements>>,
     running: BTreeMap<ProjectId, u32>,
 }
 
@@ -109,23 +113,34 @@ impl Scheduler {
         requirements: &Requirements,
     ) {
         if !self.classes.contains_key(requirements) {
-            let served_by: BTreeSet<Capability> = self
-                .groups
-                .keys()
-                .filter(|offer| offer.fits(requirements))
-                .cloned()
-                .collect();
+            let served_by = self.offers_for(requirements);
             let class = Class {
                 unserved: served_by.is_empty().then_some(since),
                 served_by,
                 ..Class::default()
             };
             self.classes.insert(requirements.clone(), class);
+            if let Some(agent) = &requirements.agent {
+                let bound = self.bound.entry(agent.clone()).or_default();
+                bound.insert(requirements.clone());
+            }
         }
         let running = self.running_of(project);
         if let Some(class) = self.classes.get_mut(requirements) {
             class.by_wait.insert((since, job));
             class.change(project, running, running, |jobs| jobs.insert(job));
+        }
+    }
+
+    /// The offers of present agents that fit.
+    fn offers_for(&self, requirements: &Requirements) -> BTreeSet<Capability> {
+        let fits = |offer: &&Capability| offer.fits(requirements);
+        match &requirements.agent {
+            Some(agent) => {
+                let offer = self.agents.get(agent).map(|(capability, _)| capability);
+                offer.filter(fits).cloned().into_iter().collect()
+            }
+            None => self.groups.keys().filter(fits).cloned().collect(),
         }
     }
 
@@ -143,6 +158,14 @@ impl Scheduler {
             class.change(project, running, running, |jobs| jobs.remove(&job));
             if class.jobs.is_empty() {
                 self.classes.remove(requirements);
+                if let Some(agent) = &requirements.agent
+                    && let Some(bound) = self.bound.get_mut(agent)
+                {
+                    bound.remove(requirements);
+                    if bound.is_empty() {
+                        self.bound.remove(agent);
+                    }
+                }
             }
         }
     }
@@ -207,11 +230,33 @@ impl Scheduler {
         if let Some((capability, _)) = before {
             self.drop_if_empty(now, &capability);
         }
+        for requirements in self.bound.get(agent).cloned().unwrap_or_default() {
+            let offers = self.offers_for(&requirements);
+            if let Some(class) = self.classes.get_mut(&requirements) {
+                if !offers.is_empty() {
+                    class.unserved = None;
+                } else if !class.served_by.is_empty() {
+                    class.unserved = Some(now);
+                }
+                class.served_by = offers;
+            }
+        }
+    }
+
+    /// The agents that are the only ones to run some pending job.
+    pub(crate) fn bound_agents(&self) -> impl Iterator<Item = &AgentName> {
+        self.bound.keys()
+    }
+
+    /// A pending job that only this agent may run.
+    pub(crate) fn bound_to(&self, agent: &AgentName) -> Option<JobId> {
+        let class = self.classes.get(self.bound.get(agent)?.first()?)?;
+        class.heads.first().map(|(_, job, _)| *job)
     }
 
     fn serve(&mut self, capability: &Capability) {
         for (requirements, class) in &mut self.classes {
-            if capability.fits(requirements) {
+            if requirements.agent.is_none() && capability.fits(requirements) {
                 class.served_by.insert(capability.clone());
                 class.unserved = None;
             }
@@ -223,8 +268,11 @@ impl Scheduler {
             Some(group) if group.agents.is_empty() => self.groups.remove(capability),
             _ => return,
         };
-        for class in self.classes.values_mut() {
-            if class.served_by.remove(capability) && class.served_by.is_empty() {
+        for (requirements, class) in &mut self.classes {
+            if requirements.agent.is_none()
+                && class.served_by.remove(capability)
+                && class.served_by.is_empty()
+            {
                 class.unserved = Some(now);
             }
         }
@@ -233,11 +281,20 @@ impl Scheduler {
     /// The next job to lease and its agent, if there are both.
     pub(crate) fn next(&self) -> Option<(JobId, AgentName)> {
         self.classes
-            .values()
-            .filter_map(|class| {
+            .iter()
+            .filter_map(|(requirements, class)| {
                 let (running, job, _) = class.heads.first()?;
                 let free = |offer| self.groups.get(offer)?.free.first();
-                let (_, agent) = class.served_by.iter().find_map(free)?;
+                let agent = match &requirements.agent {
+                    Some(agent) => {
+                        let (_, free) = self.agents.get(agent)?;
+                        (*free > 0 && !class.served_by.is_empty()).then_some(agent)?
+                    }
+                    None => {
+                        let (_, agent) = class.served_by.iter().find_map(free)?;
+                        agent
+                    }
+                };
                 Some(((*running, *job), agent))
             })
             .min_by_key(|(order, _)| *order)

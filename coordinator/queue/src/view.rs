@@ -166,6 +166,9 @@ pub enum Why {
         ahead: usize,
         /// Why each agent did not take it.
         agents: Vec<(AgentName, Obstacle)>,
+        /// The job whose Docker engine it counts on, and the agent that ran it: no
+        /// other may take it.
+        bound: Option<(JobId, AgentName)>,
         /// When it fails if no agent takes it.
         gives_up: Timestamp,
     },
@@ -207,6 +210,8 @@ pub enum Obstacle {
     TakesNoUntagged,
     /// It takes jobs of protected refs alone.
     ProtectedOnly,
+    /// The job counts on the Docker engine of another agent's host.
+    OtherHost,
     /// It is not connected.
     Offline,
     /// It has not been heard of.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use fleet_model::{AgentName, JobId, JobState};
+use fleet_model::{AgentName, FailureReason, JobId, JobState};
 use fleet_proto::v1;
 use fleet_queue::{AgentStatus, Explanation, Obstacle, Why};
 
@@ -46,6 +46,8 @@ fn say(job: JobId, why: Why, name: &dyn Fn(JobId) -> Option<String>) -> Said {
             })
             .collect()
     };
+    let is_lost = |reason: &FailureReason| *reason == FailureReason::HOST_COUPLING_LOST;
+    let lost = matches!(&why, Why::Ended { reason: Some(reason) } if is_lost(reason));
     match why {
         Why::Needs { jobs } => Said {
             why: format!("waits for {} it needs", count(jobs.len(), "job")),
@@ -97,6 +99,16 @@ fn say(job: JobId, why: Why, name: &dyn Fn(JobId) -> Option<String>) -> Said {
         Why::Slot {
             ahead,
             agents,
+            bound: Some((holder, agent)),
+            gives_up,
+        } => Said {
+            until: gives_up.0,
+            ..bound(ahead, &agents, &agent, holder, name(holder))
+        },
+        Why::Slot {
+            ahead,
+            agents,
+            bound: None,
             gives_up,
         } => Said {
             until: gives_up.0,
@@ -114,15 +126,25 @@ fn say(job: JobId, why: Why, name: &dyn Fn(JobId) -> Option<String>) -> Said {
             lost,
         } => last_attempt(&agent, status, lost.0),
         Why::Ended { reason } => Said {
-            why: match reason {
+            why: match &reason {
                 Some(reason) => format!("has ended: {reason}"),
                 None => "has ended".to_owned(),
+            },
+            details: if lost {
+                vec![LOST.to_owned()]
+            } else {
+                Vec::new()
             },
             remedies: vec![format!("fleetctl job log {job}")],
             ..Said::default()
         },
     }
 }
+
+/// What became of a job whose agent is gone, and what to do.
+pub(super) const LOST: &str = "the job counts on an image that only the Docker engine of one agent had, and that agent is \
+     gone: push the image in the job that builds it and pull it in this one; or retry the job that \
+     builds it, then this one";
 
 fn slot(ahead: usize, agents: Vec<(AgentName, Obstacle)>) -> Said {
     if agents.is_empty() {
@@ -173,11 +195,50 @@ fn slot(ahead: usize, agents: Vec<(AgentName, Obstacle)>) -> Said {
     }
 }
 
+/// Only one agent has what the job needs.
+fn bound(
+    ahead: usize,
+    agents: &[(AgentName, Obstacle)],
+    agent: &AgentName,
+    holder: JobId,
+    name: Option<String>,
+) -> Said {
+    let holder = match name {
+        Some(name) => format!("job {holder} ({name})"),
+        None => format!("job {holder}"),
+    };
+    let obstacle = agents.iter().find(|(name, _)| name == agent);
+    let state = match obstacle {
+        Some((_, obstacle)) => format!(", which is {}", obstacle_in_words(obstacle)),
+        None => String::new(),
+    };
+    let before = match ahead {
+        0 => String::new(),
+        ahead => format!(", after {}", count(ahead, "other job")),
+    };
+    let remedy = match obstacle {
+        Some((_, Obstacle::Draining)) => format!("fleetctl agent resume {agent}"),
+        _ => format!("fleetctl agent show {agent}"),
+    };
+    Said {
+        why: format!(
+            "waits for agent {agent}{state}{before}: its Docker engine has an image of {holder} \
+             that was not pushed"
+        ),
+        details: vec![
+            "to let it run anywhere, push the image in that job and pull it in this one".to_owned(),
+        ],
+        remedies: vec![remedy],
+        until: 0,
+    }
+}
+
 fn obstacle_in_words(obstacle: &Obstacle) -> String {
     match obstacle {
         Obstacle::MissingTags(tags) => format!("without tag {}", tags.join(", ")),
         Obstacle::TakesNoUntagged => "takes only jobs with tags".to_owned(),
         Obstacle::ProtectedOnly => "takes only jobs of protected refs".to_owned(),
+        Obstacle::OtherHost => "without the image of an earlier job".to_owned(),
         Obstacle::Offline => "offline".to_owned(),
         Obstacle::Lost => "lost".to_owned(),
         Obstacle::Draining => "draining".to_owned(),

@@ -1,10 +1,10 @@
 //! What the state looks like on the wire.
 
-use fleet_model::{JobState, Timestamp};
+use fleet_model::{FailureReason, JobState, Timestamp};
 use fleet_proto::v1;
 use fleet_queue::AgentStatus;
 
-use super::environment;
+use super::{environment, explain};
 use crate::catalog::Project;
 use crate::core::{AgentInfo, JobInfo, PipelineInfo};
 use crate::environment::{Deployment, Environment};
@@ -46,6 +46,11 @@ pub(super) fn pipeline_status(info: &PipelineInfo) -> v1::PipelineStatus {
 /// A job, with its attempts.
 pub(super) fn job(info: JobInfo) -> v1::Job {
     let newest = info.attempts.last();
+    let lost = info.view.reason == Some(FailureReason::HOST_COUPLING_LOST);
+    // No agent has said anything of it.
+    let without_agent = lost.then(|| explain::LOST.to_owned());
+    let message = newest.and_then(|it| it.message.clone());
+    let message = without_agent.or(info.refusal).or(message);
     v1::Job {
         id: info.view.id.0,
         pipeline: info.view.pipeline.0,
@@ -60,10 +65,7 @@ pub(super) fn job(info: JobInfo) -> v1::Job {
             .map(|it| it.to_string())
             .unwrap_or_default(),
         exit_code: info.view.exit_code,
-        message: info
-            .refusal
-            .or_else(|| newest.and_then(|it| it.message.clone()))
-            .unwrap_or_default(),
+        message: message.unwrap_or_default(),
         attempts: info.attempts.into_iter().map(attempt).collect(),
         artifacts: info.artifacts.iter().map(artifact).collect(),
         created_at: info.created_at.0,

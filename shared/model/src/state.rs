@@ -99,6 +99,9 @@ impl FailureReason {
     /// Nobody took the job in time, or its agent was never heard of again.
     pub const STUCK_OR_TIMEOUT_FAILURE: FailureReason =
         FailureReason(Cow::Borrowed("stuck_or_timeout_failure"));
+    /// The agent whose Docker engine has an image the job needs is gone.
+    pub const HOST_COUPLING_LOST: FailureReason =
+        FailureReason(Cow::Borrowed("host_coupling_lost"));
     /// The agent was told to stop at once.
     pub const RUNNER_INTERRUPTED: FailureReason =
         FailureReason(Cow::Borrowed("runner_interrupted"));

@@ -45,7 +45,8 @@ impl Pipeline {
         };
         for job in new.jobs {
             let needs = needs_of(&job, &index_of)?;
-            pipeline.jobs.push(lay_out(now, job, needs));
+            let pinned_to = pin_of(&job, &index_of)?;
+            pipeline.jobs.push(lay_out(now, job, needs, pinned_to));
         }
         pipeline.link();
         pipeline.check_order()?;
@@ -55,6 +56,9 @@ impl Pipeline {
     /// Fills the counts and the reverse of `needs`.
     fn link(&mut self) {
         for index in 0..self.jobs.len() {
+            if let Some(holder) = self.jobs[index].pinned_to {
+                self.jobs[holder].holds_pins = true;
+            }
             let kind = self.jobs[index].kind;
             let stage = self.jobs[index].stage;
             self.stages[stage].jobs.push(index);
@@ -167,6 +171,7 @@ impl Pipeline {
             interruptible: job.interruptible,
             protected: job.requirements.protected,
             gated: job.gated,
+            pinned_to: job.pinned_to.as_ref().map(id_of),
         }
     }
 }
@@ -190,7 +195,24 @@ fn needs_of(
     Ok(Some(indexes.into_iter().collect()))
 }
 
-fn lay_out(now: Timestamp, new: NewJob, needs: Option<Vec<usize>>) -> Job {
+/// The index of the job whose agent `job` is to run on.
+fn pin_of(job: &NewJob, index_of: &BTreeMap<JobId, usize>) -> Result<Option<usize>, Rejected> {
+    let Some(holder) = job.pinned_to else {
+        return Ok(None);
+    };
+    let unknown = Rejected::UnknownNeed {
+        job: job.id,
+        need: holder,
+    };
+    index_of.get(&holder).copied().map(Some).ok_or(unknown)
+}
+
+fn lay_out(
+    now: Timestamp,
+    new: NewJob,
+    needs: Option<Vec<usize>>,
+    pinned_to: Option<usize>,
+) -> Job {
     Job {
         id: new.id,
         name: new.name,
@@ -202,10 +224,13 @@ fn lay_out(now: Timestamp, new: NewJob, needs: Option<Vec<usize>>) -> Job {
         requirements: Requirements {
             tags: new.tags.into_iter().collect(),
             protected: new.protected,
+            agent: None,
         },
         resource_group: new.resource_group,
         interruptible: new.interruptible,
         gated: new.gated,
+        pinned_to,
+        holds_pins: false,
         needs,
         dependants: Vec::new(),
         needed: Counts::default(),

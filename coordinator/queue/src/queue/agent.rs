@@ -119,7 +119,11 @@ impl Queue {
         if agent.status() == AgentStatus::Online {
             return Err(Rejected::AgentAlive(name.clone()));
         }
-        for fence in agent.presence.leases.clone() {
+        let leases = agent.presence.leases.clone();
+        if let Some(profile) = self.agents.profile_mut(name) {
+            profile.dead = true;
+        }
+        for fence in leases {
             self.lose(fence);
         }
         Ok(())

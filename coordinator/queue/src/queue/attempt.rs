@@ -63,12 +63,17 @@ impl Queue {
         let Some(lease) = lease.filter(|lease| lease.phase == Phase::Live && !lease.started) else {
             return;
         };
-        let job = lease.job;
+        let (job, agent) = (lease.job, lease.agent.clone());
         if let Some(lease) = self.leases.get_mut(fence) {
             lease.started = true;
         }
         if let Ok(place) = self.place(job) {
-            self.progress_mut(place).started = true;
+            let holds_pins = self.at(place).holds_pins;
+            let progress = self.progress_mut(place);
+            progress.started = true;
+            if holds_pins {
+                progress.ran_on = Some(agent);
+            }
             if self.at(place).progress.state == JobState::Pending {
                 self.change(place, JobState::Running);
             }
@@ -211,10 +216,17 @@ impl Queue {
         margin.max(Duration::from_secs(1))
     }
 
-    /// No agent took a pending job in time.
+    /// No agent took a pending job in time, or none ever will.
     pub(super) fn nobody_took(&mut self, job: JobId) {
         if let Ok(place) = self.place(job) {
-            self.end_attempt(place, failed(FailureReason::STUCK_OR_TIMEOUT_FAILURE));
+            let requirements = self.requirements(place);
+            let bound = requirements.agent.is_some();
+            let reason = if bound && self.scheduler.unserved(&requirements).is_some() {
+                FailureReason::HOST_COUPLING_LOST
+            } else {
+                FailureReason::STUCK_OR_TIMEOUT_FAILURE
+            };
+            self.end_attempt(place, failed(reason));
         }
     }
 

@@ -6,6 +6,7 @@ use super::Queue;
 use crate::leases::Phase;
 use crate::pipelines::Place;
 use crate::resource::GroupKey;
+use crate::scheduler::Requirements;
 use crate::timer::Timer;
 use crate::{Effect, pipeline::Job};
 
@@ -70,6 +71,15 @@ impl Queue {
         }
     }
 
+    /// What a job asks of its agent.
+    pub(super) fn requirements(&self, place: Place) -> Requirements {
+        let job = self.at(place);
+        Requirements {
+            agent: job.progress.bound_to.clone(),
+            ..job.requirements.clone()
+        }
+    }
+
     fn index(&mut self, place: Place, standing: Standing) {
         if let Some((at, timer)) = self.timer(place, standing) {
             self.timers.set(at, timer);
@@ -78,8 +88,8 @@ impl Queue {
         let job = self.pipelines.at(place);
         match standing {
             Standing::Slot(since) => {
-                let requirements = &job.requirements;
-                self.scheduler.add(since, job.id, project, requirements);
+                let requirements = self.requirements(place);
+                self.scheduler.add(since, job.id, project, &requirements);
             }
             Standing::Resource(since) => {
                 if let Some(key) = self.group_key(place) {
@@ -100,8 +110,8 @@ impl Queue {
         let job = self.pipelines.at(place);
         match standing {
             Standing::Slot(since) => {
-                let requirements = &job.requirements;
-                self.scheduler.remove(since, job.id, project, requirements);
+                let requirements = self.requirements(place);
+                self.scheduler.remove(since, job.id, project, &requirements);
             }
             Standing::Resource(since) => {
                 if let Some(key) = self.group_key(place) {

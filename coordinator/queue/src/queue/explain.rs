@@ -94,20 +94,26 @@ impl Queue {
 
     fn why_pending(&self, place: Place, since: Timestamp) -> Why {
         let job = self.at(place);
-        let project = self.pipelines.of(place).project;
+        let pipeline = self.pipelines.of(place);
+        let project = pipeline.project;
+        let requirements = self.requirements(place);
         let agents: Vec<(AgentName, Obstacle)> = self
             .agents
             .iter()
-            .filter_map(|(name, agent)| Some((name.clone(), agent.obstacle(&job.requirements)?)))
+            .filter_map(|(name, agent)| Some((name.clone(), agent.obstacle(name, &requirements)?)))
             .collect();
         let stuck = since + self.config.stuck_timeout;
         let unserved = self
             .scheduler
-            .unserved(&job.requirements)
+            .unserved(&requirements)
             .map(|unserved| unserved.max(since) + self.config.no_agent_timeout);
         Why::Slot {
-            ahead: self.scheduler.ahead(job.id, project, &job.requirements),
+            ahead: self.scheduler.ahead(job.id, project, &requirements),
             agents,
+            bound: requirements.agent.and_then(|agent| {
+                let holder = pipeline.jobs().get(job.pinned_to?)?;
+                Some((holder.id, agent))
+            }),
             gives_up: unserved.map_or(stuck, |at| at.min(stuck)),
         }
     }

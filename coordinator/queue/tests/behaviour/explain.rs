@@ -71,6 +71,7 @@ fn pending_job_names_what_keeps_each_agent_from_it() {
     let slot = |ahead, agents, gives_up| Why::Slot {
         ahead,
         agents,
+        bound: None,
         gives_up,
     };
     assert_eq!(why(&fleet, "b"), slot(1, agents, gives_up));

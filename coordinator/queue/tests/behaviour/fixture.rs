@@ -38,6 +38,7 @@ pub(crate) fn job(name: &'static str, stage: u32) -> J {
             interruptible: false,
             protected: false,
             gated: false,
+            pinned_to: None,
         },
     }
 }
@@ -73,6 +74,12 @@ impl J {
 
     pub(crate) fn tags(mut self, tags: &[&str]) -> J {
         self.job.tags = tags.iter().map(ToString::to_string).collect();
+        self
+    }
+
+    /// To run where the job of this id runs.
+    pub(crate) fn pinned_to(mut self, holder: u64) -> J {
+        self.job.pinned_to = Some(JobId(holder));
         self
     }
 

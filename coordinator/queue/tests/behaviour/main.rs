@@ -9,6 +9,7 @@ mod gated;
 mod kept;
 mod order;
 mod people;
+mod pinned;
 mod revoked;
 mod scale;
 mod stages_and_needs;

@@ -22,6 +22,9 @@ pub(crate) fn pipeline() -> impl Strategy<Value = NewPipeline> {
                     // Any earlier job: of an earlier stage or of the same one.
                     needs.retain(|need| (need.0 as usize) < before.len());
                 }
+                rest[0].pinned_to = rest[0]
+                    .pinned_to
+                    .filter(|holder| (holder.0 as usize) < before.len());
             }
             NewPipeline {
                 id: PipelineId(0),
@@ -46,13 +49,14 @@ fn job() -> impl Strategy<Value = NewJob> {
             any::<bool>(),
             any::<bool>(),
             prop::bool::weighted(0.2),
+            prop::option::weighted(0.3, (0..8_u64).prop_map(JobId)),
             prop::option::of((1..100_u64).prop_map(Duration::from_secs)),
         ),
     )
         .prop_map(
             |(
                 (stage, scheduling, when, allow_failure, retry),
-                (tagged, resource_group, interruptible, protected, gated, timeout),
+                (tagged, resource_group, interruptible, protected, gated, pinned_to, timeout),
             )| NewJob {
                 id: JobId(0),
                 name: "job".to_owned(),
@@ -71,6 +75,7 @@ fn job() -> impl Strategy<Value = NewJob> {
                 interruptible,
                 protected,
                 gated,
+                pinned_to,
             },
         )
 }

@@ -37,6 +37,7 @@ impl World {
             for job in &mut plan.jobs {
                 job.id = id(job.id);
                 jobs.push(job.id);
+                job.pinned_to = job.pinned_to.map(id);
                 if let Scheduling::Dag(needs) = &mut job.scheduling {
                     for need in needs {
                         *need = id(*need);

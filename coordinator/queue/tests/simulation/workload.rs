@@ -32,6 +32,7 @@ pub(crate) fn pipeline(id: u64, random: &mut Random) -> NewPipeline {
             interruptible: true,
             protected: false,
             gated: random.chance(20),
+            pinned_to: (index > 0 && random.chance(15)).then(|| JobId(id * 100)),
         })
         .collect();
     NewPipeline {
