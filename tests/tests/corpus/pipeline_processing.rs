@@ -167,6 +167,7 @@ impl Fleet {
                 resource_group: None,
                 interruptible: job.interruptible,
                 protected: false,
+                gated: false,
                 pinned_to: None,
             });
         }

@@ -53,13 +53,6 @@ fn or(value: &Json, default: Json) -> Json {
     }
 }
 
-fn word(failure: OnJobFailure) -> &'static str {
-    match failure {
-        OnJobFailure::None => "none",
-        OnJobFailure::All => "all",
-    }
-}
-
 fn theirs_of(job: &Json, ours: &Job) -> Json {
     let options = &job["options"];
     let mut script = or(&options["before_script"], json!([]))
