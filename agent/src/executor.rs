@@ -12,13 +12,18 @@ mod shell;
 
 use std::future::Future;
 use std::io;
+use std::path::Path;
 
-use fleet_model::FailureReason;
+use fleet_model::{FailureReason, JobSpec};
 
+use crate::expand;
 use crate::log::{Line, Room};
+use crate::registry::Credentials;
 
 pub use command::Command;
 pub use descendants::{BadMark, Mark};
+pub use docker::Docker;
+pub(crate) use docker::{check_volume, remove_left, sweep};
 pub use shell::Shell;
 
 /// Prepares environments.
@@ -27,13 +32,53 @@ pub trait Executor: Sync {
     type Environment: Environment;
 
     /// `shell` or `docker`, as the log shows it.
-    fn name(&self) -> &'static str;
+    const NAME: &'static str;
+    /// What the log calls the number a program ends with, as gitlab-runner's has
+    /// it.
+    const EXIT: &'static str;
+    /// As whom scripts run.
+    const USERS: Users;
 
-    /// Makes the environment of one job.
+    /// Makes the environment of one job, and tells the job's log of it.
     ///
     /// # Errors
     /// [`Error`], with nothing left behind.
-    fn prepare(&self) -> impl Future<Output = Result<Self::Environment, Error>> + Send;
+    fn prepare(
+        &self,
+        request: &Request<'_>,
+        say: &mut dyn Say,
+    ) -> impl Future<Output = Result<Self::Environment, Error>> + Send;
+}
+
+/// As whom a job's scripts run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Users {
+    /// As the agent's own user.
+    Agents,
+    /// As any user of a container: what they are to use must be open to all, and what
+    /// they leave may not steer what the agent does with its own rights.
+    Containers,
+}
+
+/// For what an environment is made.
+#[derive(Clone, Copy)]
+pub struct Request<'a> {
+    /// The job.
+    pub spec: &'a JobSpec,
+    /// What it sees of variables.
+    pub variables: &'a expand::Environment,
+    /// The logins its project has for registries.
+    pub credentials: &'a Credentials,
+    /// Whether a flag (`FF_*`) is on.
+    pub flag: &'a (dyn Fn(&str) -> bool + Sync),
+    /// `CI_PROJECT_DIR`; absolute.
+    pub project: &'a Path,
+    /// The job's folder beside it; absolute.
+    pub temporary: &'a Path,
+    /// `CI_CONCURRENT_ID`.
+    pub slot: u32,
+    /// `CI_CONCURRENT_PROJECT_ID`.
+    pub project_slot: u32,
 }
 
 /// Takes what an executor has to tell the job's log.
@@ -91,6 +136,11 @@ pub trait Environment: Send {
         stop: &mut S,
     ) -> impl Future<Output = Result<Ended, Error>> + Send;
 
+    /// What the host is called that scripts run on, where that is not the agent's.
+    fn host_name(&self) -> Option<String> {
+        None
+    }
+
     /// Ends the environment.
     ///
     /// # Errors
@@ -136,6 +186,9 @@ pub enum Ended {
     Exited(i32),
     /// By a signal that was not ours.
     Killed(i32),
+    /// By itself, with this code, or killed so; of its container something had been
+    /// killed for want of memory.
+    OutOfMemory(i32),
     /// It was told to stop.
     Stopped,
 }

@@ -26,7 +26,7 @@ use tokio::sync::watch;
 
 use crate::Settings;
 use crate::bulk::Bulk;
-use crate::executor::{Mark, Shell};
+use crate::executor::{Docker, Mark, Shell};
 use crate::log::Sink;
 
 pub use crate::executor::platform;
@@ -76,19 +76,28 @@ pub(crate) fn temporary_folder(job: &Job) -> Option<PathBuf> {
     Some(folders.temporary.into())
 }
 
-/// Runs a job with the shell executor.
+/// Runs a job with the executor of the agent's settings.
 ///
 /// The log goes to `sink` as it comes, masked. When this returns, all processes
-/// of the job are gone, and so are the files of its file variables; dropping
-/// the future kills the processes only.
+/// and containers of the job are gone, and so are the files of its file variables;
+/// dropping the future ends the processes and containers only.
 pub async fn run(
     job: Job,
     bulk: impl Bulk,
     sink: impl Sink + Send,
     control: watch::Receiver<Control>,
 ) -> Finished {
-    let executor = Shell::new(&job.settings, job.mark.clone());
-    run::run(&executor, &job, bulk, sink, control).await
+    let mark = job.mark.clone();
+    match &job.settings.docker {
+        Some(docker) => {
+            let executor = Docker::new(&job.settings, docker, mark);
+            run::run(&executor, &job, bulk, sink, control).await
+        }
+        None => {
+            let executor = Shell::new(&job.settings, mark);
+            run::run(&executor, &job, bulk, sink, control).await
+        }
+    }
 }
 
 #[cfg(test)]

@@ -31,4 +31,4 @@ mod supervisor;
 mod vectors;
 
 pub use link::{Error, run};
-pub use settings::{Log, Settings, Shell};
+pub use settings::{Docker, Log, Settings, Shell};

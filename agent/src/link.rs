@@ -7,6 +7,7 @@
 mod backoff;
 mod held;
 mod session;
+mod sweep;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -110,6 +111,7 @@ pub(crate) async fn run_supervised(
     let mut held = Held::new(first, Way::Supervised(Starter::new(&server)));
     held.adopt()
         .map_err(|source| Error::StateFolder { path, source })?;
+    let sweeping = sweep::run(settings.clone());
     let orders = Orders {
         channel,
         settings,
@@ -118,8 +120,10 @@ pub(crate) async fn run_supervised(
         stop,
         patience: REPORTED_WITHIN,
     };
-    serve(&mut held, orders).await;
-    Ok(())
+    tokio::select! {
+        () = serve(&mut held, orders) => Ok(()),
+        never = sweeping => never,
+    }
 }
 
 fn make_state_folder(settings: &Settings) -> Result<(), Error> {

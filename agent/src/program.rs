@@ -1,5 +1,6 @@
 //! The program `fleet-agent`: its command line, and how it ends.
 
+mod containers;
 mod daemon;
 mod doctor;
 mod drain;

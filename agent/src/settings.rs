@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use fleet_model::AgentName;
+use fleet_model::{AgentName, PullPolicy};
 
 /// An agent's settings.
 #[derive(Clone, Debug)]
@@ -22,6 +22,8 @@ pub struct Settings {
     pub state_dir: PathBuf,
     /// The shell of the shell executor.
     pub shell: Shell,
+    /// Where jobs run in containers; none: they run with `shell`, on the host.
+    pub docker: Option<Docker>,
     /// Between SIGTERM and SIGKILL when a job is stopped.
     pub graceful_kill: Duration,
     /// Bytes of log kept before only the end is (100 MiB unless said).
@@ -39,6 +41,18 @@ pub struct Log {
     pub json: bool,
 }
 
+impl Settings {
+    /// `shell` or `docker`: where jobs run.
+    #[must_use]
+    pub fn executor(&self) -> &'static str {
+        if self.docker.is_some() {
+            "docker"
+        } else {
+            "shell"
+        }
+    }
+}
+
 /// Which shell runs scripts on the host.
 #[derive(Clone, Debug)]
 pub struct Shell {
@@ -46,4 +60,67 @@ pub struct Shell {
     pub program: PathBuf,
     /// Whether it reads the user's profile first, as gitlab-runner's does.
     pub login: bool,
+}
+
+/// How jobs run in containers.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Docker {
+    /// The engine's socket on this host; absolute.
+    pub socket: PathBuf,
+    /// The image of jobs that name none.
+    pub image: Option<String>,
+    /// Tried in order where a job says nothing of it; never empty.
+    pub pull_policy: Vec<PullPolicy>,
+    /// What jobs may ask for; empty: what is in `pull_policy`.
+    pub allowed_pull_policies: Vec<PullPolicy>,
+    /// Images of the host's owner that any job may use as they are on the host.
+    pub shared_images: Vec<String>,
+    /// Whether the host and all images on it are its one user's own, whose jobs these
+    /// are: as in `fleetctl run`.
+    pub one_user: bool,
+    /// How long one pull may stand still.
+    pub pull_timeout: Duration,
+    /// Patterns of the images jobs may run in; empty: all.
+    pub allowed_images: Vec<String>,
+    /// Patterns of the images of services; empty: all.
+    pub allowed_services: Vec<String>,
+    /// `[source:]destination[:mode]`, as gitlab-runner's.
+    pub volumes: Vec<String>,
+    /// Whether jobs get the engine itself.
+    pub gives_socket: bool,
+    /// Whether their containers may do what the host's root may.
+    pub privileged: bool,
+    /// Bytes of memory a job's own container may use; none: all there is.
+    pub memory: Option<u64>,
+    /// Billionths of a processor it may use; none: all there are.
+    pub nano_cpus: Option<i64>,
+    /// Bytes of a packet on a job's network; none: the engine's own.
+    pub network_mtu: Option<u32>,
+    /// How long a job waits for its services; none: not at all.
+    pub wait_for_services: Option<Duration>,
+}
+
+impl Docker {
+    /// What an agent has whose owner says nothing more.
+    #[must_use]
+    pub fn of_socket(socket: impl Into<PathBuf>) -> Docker {
+        Docker {
+            socket: socket.into(),
+            image: None,
+            pull_policy: vec![PullPolicy::Always],
+            allowed_pull_policies: Vec::new(),
+            shared_images: Vec::new(),
+            one_user: false,
+            pull_timeout: Duration::from_secs(300),
+            allowed_images: Vec::new(),
+            allowed_services: Vec::new(),
+            volumes: Vec::new(),
+            gives_socket: false,
+            privileged: false,
+            memory: None,
+            nano_cpus: None,
+            network_mtu: None,
+            wait_for_services: Some(Duration::from_secs(30)),
+        }
+    }
 }

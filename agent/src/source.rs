@@ -21,10 +21,11 @@ use std::path::{Path, PathBuf};
 
 use fleet_model::Source;
 
-use crate::executor::{self, Environment, Stop};
+use crate::executor::{self, Environment, Stop, Users};
 use crate::expand;
 
 pub use options::{Options, Strategy};
+use remove::empty_tree;
 pub use remove::remove_tree;
 
 /// What is to be fetched, and where to.
@@ -44,6 +45,8 @@ pub struct Request<'a> {
     pub variables: &'a expand::Environment,
     /// The job's own credential.
     pub token: &'a str,
+    /// Who writes to `project` besides the agent.
+    pub users: Users,
 }
 
 /// What the job's log is told on the way.
@@ -109,17 +112,17 @@ pub async fn fetch<E: Environment, S: Stop>(
             say(Said::Notice(
                 "Skipping Git repository setup and creating an empty build directory",
             ));
-            remove(request.project, stop).await?;
+            empty(request.project, stop).await?;
             directory(request.project)
         }
         (_, Source::Folder { path }) => {
             say(Said::Notice(&format!("Copying {path}...")));
-            remove(request.project, stop).await?;
+            empty(request.project, stop).await?;
             copy_folder(Path::new(path), request, say, stop).await
         }
         (strategy, Source::Git { .. }) => {
             if strategy == Strategy::Clone {
-                remove(request.project, stop).await?;
+                empty(request.project, stop).await?;
             }
             checkout::run(request, environment, say, stop).await
         }
@@ -136,8 +139,8 @@ pub async fn clear_worktree<E: Environment, S: Stop>(
     say: Say<'_>,
     stop: &mut S,
 ) -> Result<(), Error> {
-    if !request.project.join(".git").is_dir() {
-        return remove(request.project, stop).await;
+    if request.users == Users::Containers || !request.project.join(".git").is_dir() {
+        return empty(request.project, stop).await;
     }
     let mut git = git::Git::new(request, environment, say, stop);
     git.run(["rm", "-rf", "--ignore-unmatch", "--quiet", "."])
@@ -162,6 +165,7 @@ pub async fn clean_up<E: Environment, S: Stop>(
             Ok(())
         }
         (Strategy::Fetch, Source::Git { .. }) => {
+            checkout::make_safe(request)?;
             let mut git = git::Git::new(request, environment, say, stop);
             if let Some(flags) = &request.options.clean {
                 git.run(std::iter::once("clean").chain(flags.iter().map(String::as_str)))
@@ -184,13 +188,14 @@ pub fn remove_credentials(temporary: &Path) -> io::Result<()> {
     }
 }
 
-async fn remove<S: Stop>(folder: &Path, stop: &mut S) -> Result<(), Error> {
+/// Removes what is in `folder`. It itself stays: containers may have it already.
+async fn empty<S: Stop>(folder: &Path, stop: &mut S) -> Result<(), Error> {
     if folder.symlink_metadata().is_err() {
         return Ok(());
     }
     let path = folder.to_owned();
-    let removed = unless_stopped(stop, move |go_on| remove_tree(&path, go_on)).await?;
-    removed.map_err(in_path("remove", folder))
+    let removed = unless_stopped(stop, move |go_on| empty_tree(&path, go_on)).await?;
+    removed.map_err(in_path("empty", folder))
 }
 
 async fn copy_folder<S: Stop>(
@@ -221,6 +226,12 @@ async fn copy_folder<S: Stop>(
         )));
     }
     Ok(())
+}
+
+async fn remove<S: Stop>(folder: &Path, stop: &mut S) -> Result<(), Error> {
+    let path = folder.to_owned();
+    let removed = unless_stopped(stop, move |go_on| remove_tree(&path, go_on)).await?;
+    removed.map_err(in_path("remove", folder))
 }
 
 /// Does long work on a thread for such, which looks at its argument between

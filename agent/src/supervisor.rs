@@ -4,6 +4,7 @@
 //! it runs the job ([`run`]) and keeps what becomes of it in the lease's folder. An
 //! agent that starts finds those of its predecessor there ([`Left::look`]).
 
+mod docker;
 mod folder;
 mod follow;
 mod frame;
@@ -14,7 +15,7 @@ mod start;
 
 pub(crate) use folder::Folder;
 pub(crate) use follow::{Follow, follow};
-pub(crate) use left::Left;
+pub(crate) use left::{Left, marks};
 pub(crate) use run::{broken, run};
 pub(crate) use start::Starter;
 

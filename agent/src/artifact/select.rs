@@ -283,16 +283,31 @@ fn clean(path: &str) -> Option<String> {
 
 /// Everything git sees and does not track, ignored files too.
 fn untracked(project: &Path) -> Result<Vec<PathBuf>, String> {
+    let failed = |error: std::io::Error| format!("git ls-files: {error}");
+    // The repository is the job's, and its configuration could have git do anything:
+    // of it only the index is read, as that of a repository that has none.
+    let own = tempfile::tempdir().map_err(failed)?;
+    for folder in ["objects", "refs"] {
+        std::fs::create_dir(own.path().join(folder)).map_err(failed)?;
+    }
+    std::fs::write(own.path().join("HEAD"), "ref: refs/heads/none\n").map_err(failed)?;
+    let index = project.join(".git/index");
+    let is_file = std::fs::symlink_metadata(&index).is_ok_and(|found| found.is_file());
+    if !is_file && !project.join(".git").exists() {
+        return Err("git ls-files: there is no git repository".to_owned());
+    }
+    let index = if is_file {
+        index
+    } else {
+        own.path().join("index")
+    };
     let output = Command::new("git")
-        // The repository is the job's: nothing it names may run here.
-        .args([
-            "-c",
-            "core.fsmonitor=false",
-            "-c",
-            "core.hooksPath=/dev/null",
-        ])
+        .args(["-c", "core.fsmonitor=false"])
         .args(["ls-files", "-o", "-z"])
         .current_dir(project)
+        .env("GIT_DIR", own.path())
+        .env("GIT_WORK_TREE", project)
+        .env("GIT_INDEX_FILE", index)
         .env("GIT_TERMINAL_PROMPT", "0")
         .output()
         .map_err(|error| format!("git ls-files: {error}"))?;

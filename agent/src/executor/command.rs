@@ -43,6 +43,20 @@ impl Command {
         self
     }
 
+    /// Has `program` run it, as its last arguments.
+    #[must_use]
+    pub(super) fn after<A: AsRef<OsStr>>(
+        mut self,
+        program: &str,
+        arguments: impl IntoIterator<Item = A>,
+    ) -> Command {
+        let own = std::mem::replace(&mut self.program, program.into());
+        let own = std::iter::once(own.into_os_string()).chain(self.arguments);
+        let before = arguments.into_iter().map(|a| a.as_ref().to_owned());
+        self.arguments = before.chain(own).collect();
+        self
+    }
+
     /// Sets a variable of its environment; the last of a name wins.
     #[must_use]
     pub fn env(mut self, key: impl AsRef<OsStr>, value: impl AsRef<OsStr>) -> Command {

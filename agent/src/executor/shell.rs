@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use super::descendants::{Descendants, Mark};
 use super::process::{self, Patience};
-use super::{Command, Ended, Environment, Error, Executor, Output, Place, Stop};
+use super::{
+    Command, Ended, Environment, Error, Executor, Output, Place, Request, Say, Stop, Users,
+};
 use crate::Settings;
 
 /// gitlab-runner waits here without end.
@@ -13,6 +15,7 @@ const OUTPUT_HELD: Duration = Duration::from_secs(10);
 /// Prepares the environment of one job.
 #[derive(Clone, Debug)]
 pub struct Shell {
+    name: String,
     shell: Command,
     patience: Patience,
     mark: Mark,
@@ -27,6 +30,7 @@ impl Shell {
         // somewhere that no job removes.
         let shell = Command::new(&settings.shell.program, "/");
         Shell {
+            name: settings.shell.program.display().to_string(),
             shell: if settings.shell.login {
                 shell.arg("-l")
             } else {
@@ -39,21 +43,27 @@ impl Shell {
             mark,
         }
     }
+
+    /// This host, for the job.
+    pub(super) fn host(&self) -> Host {
+        Host {
+            shell: self.shell.clone(),
+            patience: self.patience,
+            descendants: Descendants::new(&self.mark),
+        }
+    }
 }
 
 impl Executor for Shell {
     type Environment = Host;
 
-    fn name(&self) -> &'static str {
-        "shell"
-    }
+    const NAME: &'static str = "shell";
+    const EXIT: &'static str = "exit status";
+    const USERS: Users = Users::Agents;
 
-    async fn prepare(&self) -> Result<Host, Error> {
-        Ok(Host {
-            shell: self.shell.clone(),
-            patience: self.patience,
-            descendants: Descendants::new(&self.mark),
-        })
+    async fn prepare(&self, _: &Request<'_>, say: &mut dyn Say) -> Result<Host, Error> {
+        say.plain(&format!("Using Shell ({}) executor...", self.name));
+        Ok(self.host())
     }
 }
 

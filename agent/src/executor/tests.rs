@@ -42,6 +42,7 @@ fn settings(folder: &Path, grace: Duration) -> Settings {
             program: "bash".into(),
             login: false,
         },
+        docker: None,
         graceful_kill: grace,
         output_limit: 1 << 20,
         log: crate::Log::default(),
@@ -67,7 +68,7 @@ impl Test {
         let folder = TempDir::new().unwrap();
         let settings = settings(folder.path(), Duration::from_secs(3600));
         let shell = Shell::new(&settings, Mark::new());
-        let mut host = shell.prepare().await.unwrap();
+        let mut host = shell.host();
         if hold == Hold::Cookie {
             host.descendants = Descendants::without_cgroup();
         }
@@ -164,7 +165,7 @@ async fn a_missing_shell_is_named() {
     let folder = TempDir::new().unwrap();
     let mut settings = settings(folder.path(), Duration::ZERO);
     settings.shell.program = "/nowhere/bash".into();
-    let mut host = Shell::new(&settings, Mark::new()).prepare().await.unwrap();
+    let mut host = Shell::new(&settings, Mark::new()).host();
     let ended = host
         .script(Place::Build, b"", &mut |_: &[u8]| {}, &mut never())
         .await;

@@ -79,7 +79,9 @@ impl<X: Executor, B: Bulk, S: Sink + Send> Running<'_, X, B, S> {
             reins,
             ..
         } = self;
-        let tries = try_often(console, bulk.waits(), || bulk.download(from.job, to));
+        let tries = try_often(console, bulk.waits(), X::EXIT, || {
+            bulk.download(from.job, to)
+        });
         reins.unless_pulled(tries).await?
     }
 
@@ -156,7 +158,9 @@ impl<X: Executor, B: Bulk, S: Sink + Send> Running<'_, X, B, S> {
             reins,
             ..
         } = self;
-        let tries = try_often(console, bulk.waits(), || bulk.upload(&path, header.clone()));
+        let tries = try_often(console, bulk.waits(), X::EXIT, || {
+            bulk.upload(&path, header.clone())
+        });
         reins.unless_pulled(tries).await??;
         self.console.plain(format!(
             "Uploading artifacts as \"{kind}\" to coordinator... 201 Created id={job} size={}",
@@ -180,7 +184,10 @@ impl<X: Executor, B: Bulk, S: Sink + Send> Running<'_, X, B, S> {
 
     fn fatal(&mut self, text: &str) -> Failure {
         self.console.plain(format!("FATAL: {text}"));
-        Failure::Exit(1)
+        Failure::Exit {
+            code: 1,
+            called: X::EXIT,
+        }
     }
 }
 
@@ -195,6 +202,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(15);
 async fn try_often<S: Sink, F>(
     console: &mut super::console::Console<S>,
     waits: Duration,
+    called: &'static str,
     mut attempt: impl FnMut() -> F,
 ) -> Result<(), Failure>
 where
@@ -221,7 +229,7 @@ where
         };
         let Some(pause) = pause else {
             console.plain(format!("FATAL: {error}"));
-            return Err(Failure::Exit(1));
+            return Err(Failure::Exit { code: 1, called });
         };
         console.warning(format!("{error}, trying again"));
         sleep(pause).await;

@@ -2,7 +2,7 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use crate::executor::Take;
+use crate::executor::{Say, Take};
 use crate::log::{Line, Log, Masks, Room, Sink, Stream};
 use crate::source::Said;
 
@@ -95,6 +95,12 @@ impl<S: Sink + Send> Take for Printed<'_, S> {
 
     fn room(&mut self) -> Option<Room<'_>> {
         self.0.log.room()
+    }
+}
+
+impl<S: Sink + Send> Say for Console<S> {
+    fn say(&mut self, line: Line) {
+        self.line(line);
     }
 }
 

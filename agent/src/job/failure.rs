@@ -6,12 +6,16 @@ use std::time::Duration;
 use fleet_model::{FailureReason, Outcome};
 
 use crate::duration::Span;
+use crate::executor;
 
 /// Why a job does not succeed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Failure {
-    /// A script, or a tool of the agent's, ended with this code.
-    Exit(i32),
+    /// A script, or a tool of the agent's, ended with a code that the executor
+    /// calls so.
+    Exit { code: i32, called: &'static str },
+    /// As well; something in its container had been killed for want of memory.
+    OutOfMemory(i32),
     /// A script was killed, not by the agent.
     Signal,
     /// The job's clock of this length ran out.
@@ -26,19 +30,27 @@ pub(super) enum Failure {
     Configuration(String),
     /// The agent could not do its part.
     System(String),
+    /// The executor knows why.
+    Other {
+        reason: FailureReason,
+        message: String,
+    },
 }
 
 impl Failure {
     /// What the coordinator is told.
     pub(super) fn outcome(&self) -> Outcome {
         let (reason, exit_code) = match self {
-            Failure::Exit(code) => (FailureReason::SCRIPT_FAILURE, *code),
+            Failure::Exit { code, .. } | Failure::OutOfMemory(code) => {
+                (FailureReason::SCRIPT_FAILURE, *code)
+            }
             Failure::Signal => (FailureReason::SCRIPT_FAILURE, -1),
             Failure::JobClock(_) | Failure::Clock(_) => (FailureReason::JOB_EXECUTION_TIMEOUT, 0),
             Failure::Canceled => return Outcome::Canceled,
             Failure::Aborted => (FailureReason::RUNNER_INTERRUPTED, 0),
             Failure::Configuration(_) => (FailureReason::RUNNER_CONFIGURATION_ERROR, 0),
             Failure::System(_) => (FailureReason::RUNNER_SYSTEM_FAILURE, 0),
+            Failure::Other { reason, .. } => (reason.clone(), 0),
         };
         Outcome::Failed { reason, exit_code }
     }
@@ -47,6 +59,9 @@ impl Failure {
     pub(super) fn last_line(&self) -> String {
         match self {
             Failure::System(_) => format!("Job failed (system failure): {self}"),
+            Failure::Other { reason, .. } if *reason == FailureReason::RUNNER_SYSTEM_FAILURE => {
+                format!("Job failed (system failure): {self}")
+            }
             _ => format!("Job failed: {self}"),
         }
     }
@@ -74,7 +89,10 @@ impl Failure {
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Failure::Exit(code) => write!(f, "exit status {code}"),
+            Failure::Exit { code, called } => write!(f, "{called} {code}"),
+            Failure::OutOfMemory(code) => {
+                write!(f, "exit code {code}: the job's container ran out of memory")
+            }
             Failure::Signal => f.write_str("signal: killed"),
             // The odd wording is gitlab-runner's, and people search for it.
             Failure::JobClock(length) => {
@@ -87,7 +105,18 @@ impl fmt::Display for Failure {
             Failure::Clock(part) => write!(f, "{part} timeout: context deadline exceeded"),
             Failure::Canceled => f.write_str("canceled"),
             Failure::Aborted => f.write_str("aborted: terminated"),
-            Failure::Configuration(text) | Failure::System(text) => f.write_str(text),
+            Failure::Configuration(text)
+            | Failure::System(text)
+            | Failure::Other { message: text, .. } => f.write_str(text),
+        }
+    }
+}
+
+impl From<executor::Error> for Failure {
+    fn from(error: executor::Error) -> Failure {
+        match error {
+            executor::Error::Final { reason, message } => Failure::Other { reason, message },
+            error => Failure::System(error.to_string()),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Carrying a job's stages out.
 
+use std::path::Path;
 use std::time::Duration;
 
 use fleet_model::Outcome;
@@ -14,7 +15,7 @@ use super::plan::{Condition, Result as Standing, Stage, plan};
 use super::reins::{Part, Reins};
 use super::{Control, Finished, Job, variables};
 use crate::bulk::Bulk;
-use crate::executor::{Environment as _, Executor};
+use crate::executor::{self, Environment as _, Executor};
 use crate::expand::Environment as Variables;
 use crate::log::{Defaults, Masks, Sink};
 use crate::registry::{self, Credentials};
@@ -159,8 +160,10 @@ fn settle(job: &Job, timeout: Duration, warnings: &mut Vec<String>) -> Result<Se
         .get("GIT_CLONE_PATH")
         .is_some_and(|path| !path.is_empty())
     {
-        let text = "setting GIT_CLONE_PATH is not allowed with the shell executor";
-        return Err(Failure::Configuration(text.into()));
+        return Err(Failure::Configuration(format!(
+            "setting GIT_CLONE_PATH is not allowed with the {} executor",
+            job.settings.executor()
+        )));
     }
     let auth_config = variables.content("DOCKER_AUTH_CONFIG");
     let credentials = Credentials::of(auth_config, &job.spec.registries, &mut |text| {
@@ -228,7 +231,7 @@ impl<X: Executor, B: Bulk, S: Sink + Send> Running<'_, X, B, S> {
                 continue;
             }
             let name = stage.name(standing);
-            let heading = stage.heading(self.executor.name(), standing);
+            let heading = stage.heading(X::NAME, standing);
             self.console.begin(&name, heading);
             if let Err(failure) = self.perform(&stage, &name).await {
                 if failure.is_timeout() {
@@ -314,18 +317,32 @@ impl<X: Executor, B: Bulk, S: Sink + Send> Running<'_, X, B, S> {
         let mut tried = 0;
         loop {
             tried += 1;
-            let prepared = self.executor.prepare();
-            match self.reins.unless_pulled(prepared).await? {
+            let Running {
+                job,
+                executor,
+                console,
+                reins,
+                settled,
+                ..
+            } = self;
+            let request = executor::Request {
+                spec: &job.spec,
+                variables: &settled.variables,
+                credentials: &settled.credentials,
+                flag: &|name| settled.flags.is_on(name),
+                project: Path::new(&settled.folders.project),
+                temporary: Path::new(&settled.folders.temporary),
+                slot: job.slot,
+                project_slot: job.project_slot,
+            };
+            let prepared = executor.prepare(&request, console);
+            match reins.unless_pulled(prepared).await? {
                 Ok(environment) => {
                     self.environment = Some(environment);
-                    let shell = self.job.settings.shell.program.display();
-                    self.console
-                        .plain(format!("Using Shell ({shell}) executor..."));
                     return Ok(());
                 }
-                Err(error) if tried == PREPARE_ATTEMPTS => {
-                    return Err(Failure::System(error.to_string()));
-                }
+                Err(error @ executor::Error::Final { .. }) => return Err(error.into()),
+                Err(error) if tried == PREPARE_ATTEMPTS => return Err(error.into()),
                 Err(error) => {
                     self.console.error(format!("Preparation failed: {error}"));
                     self.console.plain("Will be retried in 3s ...");

@@ -12,7 +12,7 @@ use super::failure::Failure;
 use super::run::Running;
 use super::{console, variables};
 use crate::bulk::Bulk;
-use crate::executor::{Ended, Environment as _, Executor, Place};
+use crate::executor::{Ended, Environment as _, Executor, Place, Users};
 use crate::log::Sink;
 use crate::registry::folder::{self, Access};
 use crate::script::{self, Block, Checks, Program, Sections, write_file_variables};
@@ -24,8 +24,15 @@ impl<X: Executor, B: Bulk, S: Sink + Send> Running<'_, X, B, S> {
     /// Makes the job's folders and file variables.
     pub(super) fn prepare_script(&mut self) -> Result<(), Failure> {
         let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-        self.console
-            .plain(format!("Running on {}...", host.trim_end()));
+        let environment = self.environment.as_ref();
+        let inside = environment.and_then(|environment| environment.host_name());
+        self.console.plain(
+            match inside {
+                Some(inside) => format!("Running on {inside} via {}...", host.trim_end()),
+                None => format!("Running on {}...", host.trim_end()),
+            }
+            .as_str(),
+        );
         let unexportable: Vec<&str> = self.settled.variables.unexportable().collect();
         if !unexportable.is_empty() {
             let names = unexportable.join(", ");
@@ -39,7 +46,11 @@ impl<X: Executor, B: Bulk, S: Sink + Send> Running<'_, X, B, S> {
         self.write_file_variables().map_err(failed)?;
         self.make_temporary_folder().map_err(failed)?;
         let temporary = Path::new(&self.settled.folders.temporary);
-        folder::write(temporary, &self.settled.credentials, Access::Owner).map_err(failed)
+        let access = match X::USERS {
+            Users::Agents => Access::Owner,
+            Users::Containers => Access::Everyone,
+        };
+        folder::write(temporary, &self.settled.credentials, access).map_err(failed)
     }
 
     /// So that the script need not start `mkdir` for it, which takes longer than
@@ -57,7 +68,7 @@ impl<X: Executor, B: Bulk, S: Sink + Send> Running<'_, X, B, S> {
 
     fn write_file_variables(&self) -> std::io::Result<()> {
         let temporary = Path::new(&self.settled.folders.temporary);
-        write_file_variables(temporary, self.settled.variables.variables())
+        write_file_variables(temporary, self.settled.variables.variables(), X::USERS)
     }
 
     /// Runs one step of the script.
@@ -164,10 +175,14 @@ impl<X: Executor, B: Bulk, S: Sink + Send> Running<'_, X, B, S> {
             .await
         {
             Ok(Ended::Exited(0)) => Ok(()),
-            Ok(Ended::Exited(code)) => Err(Failure::Exit(code)),
+            Ok(Ended::Exited(code)) => Err(Failure::Exit {
+                code,
+                called: X::EXIT,
+            }),
+            Ok(Ended::OutOfMemory(code)) => Err(Failure::OutOfMemory(code)),
             Ok(Ended::Killed(_)) => Err(Failure::Signal),
             Ok(Ended::Stopped) => Err(reins.pulled().unwrap_or(Failure::Aborted)),
-            Err(error) => Err(Failure::System(error.to_string())),
+            Err(error) => Err(error.into()),
         }
     }
 

@@ -123,6 +123,7 @@ impl<X: Executor, B: Bulk, S: Sink + Send> Running<'_, X, B, S> {
             builds: Path::new(&settled.folders.builds),
             variables: &settled.variables,
             token: &job.spec.token.0,
+            users: X::USERS,
         };
         let say = &mut |said: source::Said<'_>| console.said(said);
         let result = match work {
@@ -132,12 +133,14 @@ impl<X: Executor, B: Bulk, S: Sink + Send> Running<'_, X, B, S> {
         };
         result.map_err(|error| match error {
             source::Error::Git { code: -1 } => Failure::Signal,
-            source::Error::Git { code } => Failure::Exit(code),
+            source::Error::Git { code } => Failure::Exit {
+                code,
+                called: X::EXIT,
+            },
             source::Error::Stopped => reins.pulled().unwrap_or(Failure::Aborted),
             source::Error::Refused(text) => Failure::Configuration(text),
-            source::Error::File { .. } | source::Error::Executor(_) => {
-                Failure::System(error.to_string())
-            }
+            source::Error::Executor(error) => error.into(),
+            source::Error::File { .. } => Failure::System(error.to_string()),
         })
     }
 }

@@ -46,7 +46,10 @@ pub(super) fn list(
             .cloned(),
     );
     all.extend([
-        plain("CI_SHARED_ENVIRONMENT", "true"),
+        match job.settings.docker {
+            Some(_) => plain("CI_DISPOSABLE_ENVIRONMENT", "true"),
+            None => plain("CI_SHARED_ENVIRONMENT", "true"),
+        },
         plain("CI_RUNNER_VERSION", env!("CARGO_PKG_VERSION")),
         // gitlab-runner's own word where a build knows no revision.
         plain("CI_RUNNER_REVISION", "HEAD"),

@@ -184,7 +184,7 @@ impl Held {
             tags: settings.tags.clone(),
             run_untagged: settings.run_untagged,
             platform: crate::job::platform(),
-            executors: vec!["shell".to_owned()],
+            executors: vec![settings.executor().to_owned()],
             held: self
                 .leases
                 .iter()
@@ -306,6 +306,7 @@ impl Held {
     ) {
         let lease = Follow {
             folder,
+            docker: self.settings.docker.clone(),
             control: ends.control,
             forget: ends.forget,
             taken: ends.taken,

@@ -30,6 +30,7 @@ fn settings(state: &tempfile::TempDir) -> Settings {
             program: "/bin/sh".into(),
             login: false,
         },
+        docker: None,
         graceful_kill: Duration::from_secs(1),
         output_limit: 1 << 20,
         log: crate::Log::default(),

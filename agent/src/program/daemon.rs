@@ -130,6 +130,7 @@ fn settings(run: &Run, state: &Path, agent: &str, jobs: Jobs) -> Result<Settings
             program: run.shell.clone(),
             login: run.login_shell,
         },
+        docker: run.containers.docker(),
         graceful_kill: run.graceful_kill,
         output_limit: run.output_limit,
         log: Log {

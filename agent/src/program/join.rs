@@ -13,6 +13,7 @@ use fleet_tls::pin::Pin;
 use serde::Serialize;
 
 use super::SETTINGS;
+use super::containers::Executor;
 use super::failure::Failure;
 use super::settings::{SLOTS, STATE_DIR};
 use crate::identity::{self, Identity, Secret};
@@ -64,6 +65,10 @@ pub(super) struct Join {
     #[arg(long, value_name = "FOLDER")]
     builds_dir: Option<PathBuf>,
 
+    /// Where jobs run
+    #[arg(long, value_name = "EXECUTOR", value_enum, default_value = "shell")]
+    executor: Executor,
+
     /// The shell that runs scripts
     #[arg(long, value_name = "PROGRAM", default_value = "bash")]
     shell: PathBuf,
@@ -81,6 +86,7 @@ struct Settings<'a> {
     slots: u32,
     #[serde(skip_serializing_if = "Option::is_none")]
     builds_dir: Option<PathBuf>,
+    executor: &'static str,
     shell: &'a PathBuf,
 }
 
@@ -139,6 +145,7 @@ pub(super) async fn join(wish: Join) -> Result<(), Failure> {
         server: &wish.server,
         slots: wish.slots,
         builds_dir: builds_dir.map_err(Failure::failed)?,
+        executor: wish.executor.name(),
         shell: &wish.shell,
     };
     let text = toml::to_string(&settings).map_err(Failure::failed)?;

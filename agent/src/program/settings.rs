@@ -6,6 +6,8 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use fleet_settings::{duration, size};
 
+use super::containers::Containers;
+
 /// Jobs a host runs at once unless its owner says so.
 pub(super) const SLOTS: &str = "1";
 /// Where an agent keeps what it must not lose.
@@ -54,6 +56,9 @@ pub(super) struct Run {
         default_value = "true"
     )]
     pub(super) login_shell: bool,
+
+    #[command(flatten)]
+    pub(super) containers: Containers,
 
     /// Between SIGTERM and SIGKILL when a job is stopped
     #[arg(

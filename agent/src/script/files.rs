@@ -1,21 +1,26 @@
 //! The files of file variables.
 
-use std::fs::{self, OpenOptions};
+use std::fs::{self, OpenOptions, Permissions};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
+use crate::executor::Users;
 use crate::expand::ResolvedVariable;
 
 /// Writes the value of each file variable to `<temporary>/<KEY>`, byte for
-/// byte, readable by the owner alone.
+/// byte, readable by those who run the job's scripts.
 ///
 /// Something already at such a path is replaced, never written through: an
 /// earlier job may have left a link there. Blocking.
 ///
 /// # Errors
 /// Whatever the file system says, with the path in the text.
-pub fn write_file_variables(temporary: &Path, variables: &[ResolvedVariable]) -> io::Result<()> {
+pub fn write_file_variables(
+    temporary: &Path,
+    variables: &[ResolvedVariable],
+    users: Users,
+) -> io::Result<()> {
     let mut files = variables
         .iter()
         .filter_map(|v| Some((v, v.content.as_deref()?)))
@@ -26,7 +31,7 @@ pub fn write_file_variables(temporary: &Path, variables: &[ResolvedVariable]) ->
     in_path(temporary, folder(temporary))?;
     for (variable, content) in files {
         let path = temporary.join(&variable.key);
-        in_path(&path, replace(&path, content.as_bytes()))?;
+        in_path(&path, replace(&path, content.as_bytes(), users))?;
     }
     Ok(())
 }
@@ -59,13 +64,17 @@ fn folder(path: &Path) -> io::Result<()> {
         .create(path)
 }
 
-fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
+fn replace(path: &Path, content: &[u8], users: Users) -> io::Result<()> {
     remove(path)?;
     let mut file = OpenOptions::new()
         .write(true)
         .create_new(true)
         .mode(0o600)
         .open(path)?;
+    if users == Users::Containers {
+        // Whatever the agent's umask.
+        file.set_permissions(Permissions::from_mode(0o666))?;
+    }
     file.write_all(content)
 }
 

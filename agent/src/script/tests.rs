@@ -8,6 +8,7 @@ use fleet_model::Variable;
 use serde::Deserialize;
 
 use super::*;
+use crate::executor::Users;
 use crate::expand::Environment;
 use crate::vectors::rows;
 
@@ -321,7 +322,7 @@ fn file(key: &str, value: &str) -> Variable {
 fn file_variables_hold_the_exact_bytes_for_the_owner_alone() {
     let stage = Stage::new(&[file("F", "line1\nline2"), raw("A", "1")]);
     let temporary = stage.root.path().join("p.tmp");
-    write_file_variables(&temporary, stage.environment.variables()).unwrap();
+    write_file_variables(&temporary, stage.environment.variables(), Users::Agents).unwrap();
     assert_eq!(std::fs::read(temporary.join("F")).unwrap(), b"line1\nline2");
     let mode = |path: &Path| path.metadata().unwrap().permissions().mode() & 0o777;
     assert_eq!(
@@ -341,14 +342,14 @@ fn links_left_by_an_earlier_job_are_replaced_not_followed() {
     let temporary = stage.root.path().join("p.tmp");
     std::fs::create_dir(&temporary).unwrap();
     symlink(&victim, temporary.join("F")).unwrap();
-    write_file_variables(&temporary, stage.environment.variables()).unwrap();
+    write_file_variables(&temporary, stage.environment.variables(), Users::Agents).unwrap();
     assert_eq!(std::fs::read(&victim).unwrap(), b"kept");
 
     std::fs::remove_dir_all(&temporary).unwrap();
     let elsewhere = stage.root.path().join("elsewhere");
     std::fs::create_dir(&elsewhere).unwrap();
     symlink(&elsewhere, &temporary).unwrap();
-    write_file_variables(&temporary, stage.environment.variables()).unwrap();
+    write_file_variables(&temporary, stage.environment.variables(), Users::Agents).unwrap();
     assert!(!elsewhere.join("F").exists());
     assert_eq!(std::fs::read(temporary.join("F")).unwrap(), b"secret");
 }

@@ -1,8 +1,8 @@
 //! A checkout of a commit.
 
-use std::fs::{OpenOptions, create_dir_all};
+use std::fs::{OpenOptions, Permissions, create_dir_all};
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use fleet_model::Source;
@@ -12,7 +12,7 @@ use super::git::Git;
 use super::location::{Location, Url};
 use super::repository::Repository;
 use super::{Error, Request, Said, Say, in_path, references, submodules};
-use crate::executor::{Environment, Stop, platform};
+use crate::executor::{Environment, Stop, Users, platform};
 
 /// The name of the file that holds the job's credentials for git.
 pub(super) const EXTERNAL: &str = ".gitlab-runner.ext.conf";
@@ -52,7 +52,7 @@ pub(super) async fn run<E: Environment, S: Stop>(
     check(commit)?;
     let location = Location::parse(repository)?;
     let file = |source| in_path("prepare the repository", request.project)(source);
-    let repository = Repository::open(request.project).map_err(file)?;
+    let repository = Repository::open(request.project, request.users).map_err(file)?;
     match depth {
         0 => say(Said::Notice("Fetching changes...")),
         depth => say(Said::Notice(&format!(
@@ -69,7 +69,8 @@ pub(super) async fn run<E: Environment, S: Stop>(
             let external = request.temporary.join(EXTERNAL);
             let authority_file = request.variables.get("CI_SERVER_TLS_CA_FILE");
             let credentials = configuration::external(url, request.token, authority_file);
-            write_private(&external, &credentials).map_err(in_path("write", &external))?;
+            write_private(&external, &credentials, request.users)
+                .map_err(in_path("write", &external))?;
             let origin = Url::plain(url);
             let configuration = configuration::of_repository(
                 &origin,
@@ -93,6 +94,21 @@ pub(super) async fn run<E: Environment, S: Stop>(
     }
     check_out(&mut git, &repository, commit, request).await?;
     submodules::update(&mut git, request, *depth).await
+}
+
+/// Takes from the repository what the job may have left there to steer git, where
+/// that would run with other rights than the job's.
+///
+/// # Errors
+/// A file's.
+pub(super) fn make_safe(request: &Request<'_>) -> Result<(), Error> {
+    let (Users::Containers, Source::Git { sha, .. }) = (request.users, request.source) else {
+        return Ok(());
+    };
+    let file = |source| in_path("make safe the repository", request.project)(source);
+    let repository = Repository::open(request.project, request.users).map_err(file)?;
+    let configuration = configuration::of_repository("", None, sha, &[]);
+    repository.configure(&configuration).map_err(file)
 }
 
 /// What comes from a forge may not look like an option to git.
@@ -219,8 +235,9 @@ fn in_search_path(program: &str) -> Option<PathBuf> {
         .find(|file| file.is_file())
 }
 
-/// Writes a file that only the agent's user can read, over whatever is there.
-fn write_private(path: &Path, configuration: &Configuration) -> io::Result<()> {
+/// Writes a file that only who runs the job's scripts can read, over whatever is
+/// there.
+fn write_private(path: &Path, configuration: &Configuration, users: Users) -> io::Result<()> {
     if let Some(folder) = path.parent() {
         create_dir_all(folder)?;
     }
@@ -230,5 +247,8 @@ fn write_private(path: &Path, configuration: &Configuration) -> io::Result<()> {
         .create_new(true)
         .mode(0o600)
         .open(path)?;
+    if users == Users::Containers {
+        file.set_permissions(Permissions::from_mode(0o666))?;
+    }
     file.write_all(configuration.text().as_bytes())
 }

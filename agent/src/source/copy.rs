@@ -5,7 +5,7 @@ use std::io;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
-/// Copies the folder `from` to `to`, which does not exist: files with modes and
+/// Copies the folder `from` to `to`, which does not exist or is empty: files with modes and
 /// times, links as links. Returns what was left out: sockets, pipes, devices.
 /// Blocking; asks `go_on` between files.
 ///
@@ -24,7 +24,10 @@ pub(super) fn tree(
     let mut open = vec![PathBuf::new()];
     while let Some(below) = open.pop() {
         let (source, target) = (from.join(&below), to.join(&below));
-        fs::create_dir(&target)?;
+        match fs::create_dir(&target) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+            _ => {}
+        }
         folders.push((target, fs::metadata(&source)?.permissions()));
         for entry in fs::read_dir(&source)? {
             if !go_on() {

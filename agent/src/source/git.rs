@@ -73,7 +73,7 @@ impl<'a, E: Environment, S: Stop> Git<'a, E, S> {
             .await?
         {
             Ended::Exited(0) => Ok(()),
-            Ended::Exited(code) => Err(Error::Git { code }),
+            Ended::Exited(code) | Ended::OutOfMemory(code) => Err(Error::Git { code }),
             Ended::Killed(_) => Err(Error::Git { code: -1 }),
             Ended::Stopped => Err(Error::Stopped),
         }

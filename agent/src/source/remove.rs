@@ -19,8 +19,20 @@ pub fn remove_tree(path: &Path, go_on: &dyn Fn() -> bool) -> io::Result<()> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         Err(error) => return Err(error),
         Ok(found) if !found.is_dir() => return fs::remove_file(path),
-        Ok(_) => open(path)?,
+        Ok(_) => empty_tree(path, go_on)?,
     }
+    fs::remove_dir(path)
+}
+
+/// As [`remove_tree`], but a folder itself stays.
+///
+/// # Errors
+/// The first failure.
+pub(super) fn empty_tree(path: &Path, go_on: &dyn Fn() -> bool) -> io::Result<()> {
+    if !fs::symlink_metadata(path)?.is_dir() {
+        return fs::remove_file(path);
+    }
+    open(path)?;
     let mut moved = 0u64;
     loop {
         let mut empty = true;
@@ -37,7 +49,7 @@ pub fn remove_tree(path: &Path, go_on: &dyn Fn() -> bool) -> io::Result<()> {
             }
         }
         if empty {
-            return fs::remove_dir(path);
+            return Ok(());
         }
     }
 }

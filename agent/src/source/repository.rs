@@ -1,13 +1,15 @@
 //! The `.git` folder, made and kept clean without git.
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::{self, Permissions};
 use std::io;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, lchown};
 use std::path::{Path, PathBuf};
 
 use super::configuration::Configuration;
 use super::references;
 use super::remove::remove_tree;
+use crate::executor::Users;
 
 /// A branch that never exists: where `HEAD` points until there is a commit.
 const UNBORN: &str = "ref: refs/heads/none\n";
@@ -27,10 +29,21 @@ impl Repository {
     ///
     /// What an earlier job may have left to steer git - hooks, locks,
     /// configuration, attributes, a link instead of a folder - is gone then.
-    pub(super) fn open(project: &Path) -> io::Result<Repository> {
+    /// Where `users` are others than the agent's, nothing is left but what git only
+    /// reads as data, so that no job can have the agent's git do what the job itself
+    /// could not.
+    pub(super) fn open(project: &Path, users: Users) -> io::Result<Repository> {
         let git = project.join(".git");
         if fs::symlink_metadata(project).is_ok_and(|found| !found.is_dir()) {
             fs::remove_file(project)?;
+        }
+        if users == Users::Containers {
+            // Git works in folders of its own user alone.
+            reclaim(project)?;
+            if is_repository(&git) {
+                reclaim(&git)?;
+                distrust(project, &git)?;
+            }
         }
         if is_repository(&git) {
             tidy(&git)?;
@@ -47,6 +60,11 @@ impl Repository {
         fs::create_dir_all(git.join("objects/info"))?;
         fs::create_dir(git.join("refs"))?;
         fs::write(git.join("HEAD"), UNBORN)?;
+        if users == Users::Containers {
+            for folder in [".", "objects", "objects/info", "refs"] {
+                fs::set_permissions(git.join(folder), Permissions::from_mode(0o777))?;
+            }
+        }
         let used = fs::read_dir(project)?.nth(1).is_some();
         Ok(Repository {
             git,
@@ -130,6 +148,51 @@ impl Repository {
 fn is_repository(git: &Path) -> bool {
     let folder = |path: &Path| fs::symlink_metadata(path).is_ok_and(|found| found.is_dir());
     folder(git) && folder(&git.join("objects")) && folder(&git.join("refs"))
+}
+
+/// Leaves of a `.git` folder objects, references, the index and where history ends,
+/// all of them files that no link leads elsewhere from, and the agent's own folder.
+fn distrust(project: &Path, git: &Path) -> io::Result<()> {
+    // Folders of submodules would have to be gone through as well; and their work
+    // trees are of no use without.
+    if fs::symlink_metadata(git.join("modules")).is_ok() {
+        return super::remove::empty_tree(project, &|| true);
+    }
+    for entry in fs::read_dir(git)? {
+        let entry = entry?;
+        let kind = entry.file_type()?;
+        let wanted = match entry.file_name().to_str() {
+            Some("objects" | "refs") => kind.is_dir(),
+            Some("HEAD" | "index" | "packed-refs" | "shallow") => is_plain(&entry.path())?,
+            _ => false,
+        };
+        if !wanted {
+            remove_tree(&entry.path(), &|| true)?;
+        }
+    }
+    // Whose objects are these as well, and what else git looks up there.
+    remove_tree(&git.join("objects/info"), &|| true)?;
+    let mut plain_only = |path: &Path| match is_plain(path)? {
+        true => Ok(()),
+        false => fs::remove_file(path),
+    };
+    below(&git.join("objects"), &mut plain_only)?;
+    below(&git.join("refs"), &mut plain_only)
+}
+
+/// Makes a folder that is there the agent's own.
+fn reclaim(folder: &Path) -> io::Result<()> {
+    let own = rustix::process::geteuid().as_raw();
+    match fs::symlink_metadata(folder) {
+        Ok(found) if found.uid() != own => lchown(folder, Some(own), None),
+        _ => Ok(()),
+    }
+}
+
+/// Whether it is a file that has no other name.
+fn is_plain(path: &Path) -> io::Result<bool> {
+    let found = fs::symlink_metadata(path)?;
+    Ok(found.is_file() && found.nlink() == 1)
 }
 
 /// Removes from a `.git` folder, and those of submodules in it, what steers or

@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 use super::folder::Folder;
 use super::frame::{self, Frames};
 use super::run::broken;
-use crate::executor::Mark;
+use crate::executor::{self, Mark};
 use crate::job::{Control, Finished};
 use crate::source::remove_tree;
 use crate::spool::{Extent, LOG};
@@ -33,6 +33,8 @@ const KILL_AGAIN: Duration = Duration::from_secs(30);
 /// Both ends of what the agent and one supervisor have to do with each other.
 pub(crate) struct Follow {
     pub(crate) folder: Folder,
+    /// Where its containers are, if it may have any.
+    pub(crate) docker: Option<crate::Docker>,
     pub(crate) control: watch::Receiver<Control>,
     /// Nobody needs the job's result, or somebody has it: nothing of it is kept
     /// once the job is over.
@@ -205,12 +207,30 @@ impl Follow {
                     tracing::error!(%folder, %error, "something of a job is left");
                     tokio::time::sleep(KILL_AGAIN).await;
                 }
+                self.remove_containers(&mark).await;
             }
             Err(error) => tracing::error!(%folder, %error, "something of a job may be left"),
         }
         remove_secrets(&record);
         self.close();
         self.end(broken("the job's supervisor died"));
+    }
+
+    /// An engine that is not there for long has nothing that runs: what it holds then
+    /// is found by a later sweep.
+    async fn remove_containers(&self, mark: &Mark) {
+        const TRIES: u32 = 10;
+        let Some(docker) = &self.docker else { return };
+        for tried in 1..=TRIES {
+            let Err(error) = executor::remove_left(docker, mark).await else {
+                return;
+            };
+            let folder = self.folder.path().display();
+            tracing::error!(%folder, %error, "something of a job is left");
+            if tried < TRIES {
+                tokio::time::sleep(KILL_AGAIN).await;
+            }
+        }
     }
 
     /// What is in the log's file is all of it.

@@ -10,14 +10,16 @@ use std::time::Duration;
 use fleet_model::{AgentName, FailureReason, Fence, JobSpec, Outcome};
 use fleet_proto::v1;
 use fleet_proto::v1::supervisor_order::Order;
+use rustix::fs::Mode;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use super::docker;
 use super::folder::Folder;
 use super::frame::Frames;
 use super::serve::{Orders, serve};
 use crate::bulk::IdentityBulk;
-use crate::executor::Mark;
+use crate::executor::{self, Mark};
 use crate::job::{self, Control, Finished, Job};
 use crate::spool::{self, Writer};
 use crate::{Log, Settings, Shell};
@@ -102,6 +104,11 @@ pub(crate) async fn run(start_log: impl FnOnce(&Log)) -> Result<(), Error> {
         mark: mark.to_string(),
         temporary_dir: temporary.into_os_string().into_vec().into(),
     };
+    if settings.docker.is_some() {
+        // A job's containers may run as any user, who is to write to what is made here
+        // for them; what is the agent's own lies in folders that are its alone.
+        rustix::process::umask(Mode::empty());
+    }
     let file = spool::create(folder.path()).map_err(failed)?;
     folder.write_record(&record).map_err(failed)?;
     let listener = folder.listen().map_err(failed)?;
@@ -114,8 +121,9 @@ pub(crate) async fn run(start_log: impl FnOnce(&Log)) -> Result<(), Error> {
     let writer = Writer::new(Arc::new(file), Some(log_taken));
     let extent = writer.grown();
     let bulk = IdentityBulk::new(server, settings.state_dir.clone(), fence);
+    let docker = settings.docker.clone();
     let over = tokio::spawn(carry_out(job, bulk, writer, controlled));
-    let finished = end(over, mark, folder.clone(), fence, extent.clone());
+    let finished = end(over, mark, docker, folder.clone(), fence, extent.clone());
     let orders = Orders { control, taken };
     serve(listener, orders, extent, finished)
         .await
@@ -165,6 +173,7 @@ async fn carry_out(
 async fn end(
     over: JoinHandle<Finished>,
     mark: Mark,
+    docker: Option<crate::Docker>,
     folder: Folder,
     fence: Fence,
     extent: watch::Receiver<spool::Extent>,
@@ -174,6 +183,11 @@ async fn end(
         Err(error) => {
             tracing::error!(%error, "the supervisor itself failed while it ran the job");
             if let Err(error) = mark.kill().await {
+                tracing::error!(%error, "something of a job is left");
+            }
+            if let Some(docker) = docker
+                && let Err(error) = executor::remove_left(&docker, &mark).await
+            {
                 tracing::error!(%error, "something of a job is left");
             }
             broken("the agent itself failed while it ran the job")
@@ -226,6 +240,7 @@ pub(super) fn workplace(settings: &Settings, server: &str) -> v1::Workplace {
         server: server.to_owned(),
         log_filter: settings.log.filter.clone(),
         log_json: settings.log.json,
+        docker: settings.docker.as_ref().map(docker::to_wire),
     }
 }
 
@@ -245,6 +260,7 @@ fn settings(workplace: v1::Workplace) -> Settings {
             program: path(&workplace.shell),
             login: workplace.login_shell,
         },
+        docker: workplace.docker.map(docker::from_wire),
         graceful_kill: Duration::from_millis(workplace.graceful_kill_ms),
         output_limit: workplace.output_limit_bytes,
         log: Log {

@@ -136,6 +136,7 @@ fn agent_settings(setup: &Setup) -> AgentSettings {
         builds_dir: setup.builds_dir.clone(),
         state_dir: setup.run_dir.join("agent"),
         shell: setup.shell.clone(),
+        docker: None,
         graceful_kill: Duration::from_secs(30),
         output_limit: 100 * 1024 * 1024,
         log: fleet_agent::Log::default(),

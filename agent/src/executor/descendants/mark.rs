@@ -38,6 +38,12 @@ impl Mark {
         }
     }
 
+    /// What no other job on this host has; objects of a container engine are labelled
+    /// with it.
+    pub(crate) fn id(&self) -> &str {
+        &self.cookie.id
+    }
+
     /// Whether a cgroup can hold the processes that have it: then none of them
     /// gets away.
     #[must_use]

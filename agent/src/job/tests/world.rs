@@ -24,6 +24,7 @@ pub(super) struct World {
     pub(super) shelf: Arc<Shelf>,
     pub(super) grace: Duration,
     pub(super) output_limit: u64,
+    pub(super) docker: Option<crate::Docker>,
 }
 
 impl World {
@@ -35,6 +36,7 @@ impl World {
             shelf: Arc::default(),
             grace: Duration::from_secs(30),
             output_limit: 100 << 20,
+            docker: None,
         };
         world.git(&["init", "-q", "-b", "main", "."]);
         fs::write(world.seed("README.md"), "hello\n").unwrap();
@@ -133,6 +135,7 @@ impl World {
                 program: "bash".into(),
                 login: false,
             },
+            docker: self.docker.clone(),
             graceful_kill: self.grace,
             output_limit: self.output_limit,
             log: crate::Log::default(),
