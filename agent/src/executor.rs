@@ -23,7 +23,8 @@ use crate::registry::Credentials;
 pub use command::Command;
 pub use descendants::{BadMark, Mark};
 pub use docker::Docker;
-pub(crate) use docker::{check_volume, remove_left, sweep};
+pub use docker::check_volume;
+pub(crate) use docker::{remove_left, sweep};
 pub use shell::Shell;
 
 /// Prepares environments.

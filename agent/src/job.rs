@@ -88,7 +88,8 @@ pub async fn run(
     control: watch::Receiver<Control>,
 ) -> Finished {
     let mark = job.mark.clone();
-    match &job.settings.docker {
+    let docker = job.settings.docker.as_ref();
+    match docker.filter(|docker| job.spec.image.is_some() || !docker.shell_without_image) {
         Some(docker) => {
             let executor = Docker::new(&job.settings, docker, mark);
             run::run(&executor, &job, bulk, sink, control).await

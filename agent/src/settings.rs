@@ -98,6 +98,15 @@ pub struct Docker {
     pub network_mtu: Option<u32>,
     /// How long a job waits for its services; none: not at all.
     pub wait_for_services: Option<Duration>,
+    /// The `config.json` of the host's own user, whose logins count where a job has
+    /// none, credential helpers included; only where all jobs are that user's.
+    pub user_config: Option<PathBuf>,
+    /// `name:address`, known in all containers.
+    pub extra_hosts: Vec<String>,
+    /// Whether the containers of a job stay when it is over.
+    pub keep: bool,
+    /// Whether a job without an image runs with the agent's shell, on the host.
+    pub shell_without_image: bool,
 }
 
 impl Docker {
@@ -121,6 +130,10 @@ impl Docker {
             nano_cpus: None,
             network_mtu: None,
             wait_for_services: Some(Duration::from_secs(30)),
+            user_config: None,
+            extra_hosts: Vec::new(),
+            keep: false,
+            shell_without_image: false,
         }
     }
 }

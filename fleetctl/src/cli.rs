@@ -24,7 +24,7 @@ pub(crate) use job::{Job, JobRef, JobVerb, ListJobs, ReadLog};
 pub(crate) use lazy::Lazy;
 pub(crate) use local::{
     Compile, CompileOutput, Event, EventKind, Executor, Graph, GraphOutput, Lint, LintOutput,
-    Place, Run, TextOrJson,
+    Place, Pull, Run, TextOrJson,
 };
 pub(crate) use pipeline::{ListPipelines, NewPipeline, Pipeline, PipelineRef, PipelineVerb};
 pub(crate) use registry::{AddRegistry, Registry, RegistryVerb, TrustPart};

@@ -1,5 +1,6 @@
 //! `fleetctl run`: snapshot, compile, select, run, show.
 
+mod docker;
 mod engine;
 mod list;
 mod outlet;
@@ -24,7 +25,7 @@ use self::select::Selection;
 #[cfg(test)]
 pub(crate) use self::select::tests::job as planned_job;
 use self::workspace::Workspace;
-use crate::cli::{self, Executor, Global, TextOrJson};
+use crate::cli::{self, Global, TextOrJson};
 use crate::findings;
 use crate::project::Project;
 use crate::snapshot::{self, Snapshot};
@@ -39,11 +40,6 @@ const TOLD: usize = 16;
 
 /// Runs the pipeline of the working tree.
 pub(crate) fn run(arguments: cli::Run, global: Global) -> Result<Exit, Failure> {
-    if arguments.executor == Executor::Docker {
-        return Err(Failure::usage(
-            "the docker executor is not there yet. Try: --executor shell, which runs scripts in this machine's shell",
-        ));
-    }
     let project = Project::find(&arguments.place)?;
     let text = project.config_text()?;
     let Some(wish) = wish(&arguments, &project)? else {
@@ -63,12 +59,13 @@ pub(crate) fn run(arguments: cli::Run, global: Global) -> Result<Exit, Failure> 
     let Some(plan) = compiled.plan.as_ref().filter(|_| !compiled.has_errors()) else {
         return Ok(Exit::Usage);
     };
-    let selection = select::select(plan, &wish).map_err(Failure::usage)?;
+    let mut selection = select::select(plan, &wish).map_err(Failure::usage)?;
     if arguments.list {
         return list::print(&selection, &compiled, arguments.output);
     }
+    let docker = docker::choose(&mut selection.plan, &arguments)?;
     if !global.quiet {
-        introduce(&snapshot, &selection);
+        introduce(&snapshot, &selection, docker.is_some());
     }
     if selection.plan.jobs.is_empty() {
         eprintln!("nothing to run");
@@ -78,7 +75,10 @@ pub(crate) fn run(arguments: cli::Run, global: Global) -> Result<Exit, Failure> 
         .slots
         .map_or_else(cpus, NonZeroU32::get)
         .min(MOST_SLOTS);
-    let setup = setup(selection.plan, &context, &snapshot, &workspace, slots);
+    let setup = Setup {
+        docker,
+        ..setup(selection.plan, &context, &snapshot, &workspace, slots)
+    };
     let ended = show(setup, view_wish(arguments.output, global), global)?;
     let exit = exit(&ended);
     if let Some(failed) = ended.failed.filter(|_| !ended.interrupted) {
@@ -109,7 +109,7 @@ fn wish(arguments: &cli::Run, project: &Project) -> Result<Option<select::Wish>,
 }
 
 /// Says what is about to run, and what is not.
-fn introduce(snapshot: &Snapshot, selection: &Selection) {
+fn introduce(snapshot: &Snapshot, selection: &Selection, containers: bool) {
     let plan = &selection.plan;
     let name = plan
         .name
@@ -129,17 +129,20 @@ fn introduce(snapshot: &Snapshot, selection: &Selection) {
     let count = |wanted: fn(&fleet_model::PlannedJob) -> bool| {
         plan.jobs.iter().filter(|job| wanted(job)).count()
     };
-    for (count, what, so) in [
-        (
+    let (images, services) = match containers {
+        // A job without an image runs in the shell all the same.
+        true => (
+            0,
+            count(|job| job.image.is_none() && !job.services.is_empty()),
+        ),
+        false => (
             count(|job| job.image.is_some()),
-            "an image",
-            "run in this machine's shell instead",
-        ),
-        (
             count(|job| !job.services.is_empty()),
-            "services",
-            "run without them",
         ),
+    };
+    for (count, what, so) in [
+        (images, "an image", "run in this machine's shell instead"),
+        (services, "services", "run without them"),
     ] {
         if count > 0 {
             eprintln!(
@@ -180,6 +183,7 @@ fn setup(
         builds_dir: workspace.builds_dir.clone(),
         run_dir: workspace.run_dir.clone(),
         shell: shell(),
+        docker: None,
         tick: None,
     }
 }

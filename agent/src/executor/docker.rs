@@ -49,7 +49,7 @@ use volumes::Volume;
 ///
 /// # Errors
 /// What is wrong with it, in words.
-pub(crate) fn check_volume(text: &str) -> Result<(), String> {
+pub fn check_volume(text: &str) -> Result<(), String> {
     Volume::parse(text).map(drop)
 }
 
@@ -157,6 +157,7 @@ impl Docker {
     fn host(&self, request: &Request<'_>, binds: Vec<String>) -> HostConfig {
         HostConfig {
             binds: Some(binds),
+            extra_hosts: Some(self.settings.extra_hosts.clone()),
             privileged: Some(self.settings.privileged),
             init: (request.flag)("FF_USE_INIT_WITH_DOCKER_EXECUTOR").then_some(true),
             ..HostConfig::default()
@@ -228,6 +229,7 @@ impl Docker {
             agent_policies: &self.settings.pull_policy,
             allowed_policies: &self.settings.allowed_pull_policies,
             credentials: request.credentials,
+            user_config: self.settings.user_config.as_deref(),
             presence: match self.settings.one_user {
                 true => image::Presence::All,
                 false => image::Presence::Granted {
@@ -280,6 +282,12 @@ impl Docker {
         self.start_services(request, site, &binds, say).await?;
         let found = self.obtain(request, site, image, &name, say).await?;
         let blueprint = Arc::new(self.build(request, site, image, &name, &found, binds)?);
+        if self.settings.keep {
+            let name = &blueprint.name;
+            say.warning(&format!(
+                "the container {name} stays when the job is over; docker rm -f {name} removes it"
+            ));
+        }
         containers.blueprint = Some(Arc::clone(&blueprint));
         let site = Arc::clone(site);
         let starting = tokio::spawn(async move { site.start(&blueprint).await });
@@ -427,6 +435,7 @@ impl Executor for Docker {
             },
             blueprint: None,
             build: Build::None,
+            keep: self.settings.keep,
         };
         match self.furnish(&mut containers, request, say).await {
             Ok(()) => Ok(containers),
@@ -450,6 +459,8 @@ pub struct Containers {
     /// None: not known yet.
     blueprint: Option<Arc<Blueprint>>,
     build: Build,
+    /// Whether what has run stays when the job is over.
+    keep: bool,
 }
 
 /// Who may write to what the agent's tools make.
@@ -544,7 +555,10 @@ impl Environment for Containers {
     async fn destroy(mut self) -> Result<(), Error> {
         let build = std::mem::replace(&mut self.build, Build::None);
         let host = self.host.take();
-        let removed = remove(&self.site, &self.mark, build).await;
+        let removed = match build {
+            Build::Stopped(_) if self.keep => Ok(()),
+            build => remove(&self.site, &self.mark, build).await,
+        };
         if let Some(host) = host {
             host.destroy().await?;
         }

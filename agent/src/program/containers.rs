@@ -136,7 +136,6 @@ impl Containers {
     pub(super) fn docker(&self) -> Option<Docker> {
         let wait = self.wait_for_services_timeout;
         (self.executor == Executor::Docker).then(|| Docker {
-            socket: self.docker_host.clone(),
             image: self.docker_image.clone(),
             pull_policy: self.docker_pull_policy.clone(),
             allowed_pull_policies: self.docker_allowed_pull_policies.clone(),
@@ -152,6 +151,7 @@ impl Containers {
             nano_cpus: self.docker_cpus,
             network_mtu: self.docker_network_mtu,
             wait_for_services: (!wait.is_zero()).then_some(wait),
+            ..Docker::of_socket(self.docker_host.clone())
         })
     }
 }

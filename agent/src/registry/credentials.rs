@@ -11,7 +11,7 @@ use super::key;
 use super::reference::Reference;
 
 /// How Docker's client knows its own registry.
-const DOCKER_HUB: &str = "https://index.docker.io/v1/";
+pub(super) const DOCKER_HUB: &str = "https://index.docker.io/v1/";
 
 /// All logins of a job, one for each registry or part of a registry.
 #[derive(Clone, Debug, Default)]
@@ -24,7 +24,7 @@ pub struct Credentials {
 pub struct Login {
     /// For what: `host[:port][/path]` as it was written.
     pub key: String,
-    registry: String,
+    pub(super) registry: String,
     /// Where it is from, in words for the job's log.
     pub source: String,
     /// What it is.
@@ -34,12 +34,34 @@ pub struct Login {
 /// The parts of Docker's `config.json` that tell of logins.
 #[derive(Default, Deserialize)]
 #[serde(default)]
-struct Config {
+pub(super) struct Config {
     auths: Option<BTreeMap<String, Entry>>,
+    /// The program that keeps all logins.
     #[serde(rename = "credsStore")]
-    store: Option<String>,
+    pub(super) store: Option<String>,
+    /// Programs that keep those of one registry each.
     #[serde(rename = "credHelpers")]
-    helpers: Option<BTreeMap<String, String>>,
+    pub(super) helpers: Option<BTreeMap<String, String>>,
+}
+
+impl Config {
+    /// Reads it; where it breaks otherwise, for the text holds passwords.
+    pub(super) fn read(text: &str) -> Result<Config, String> {
+        match serde_json::from_str(text) {
+            // An array would do for serde, too.
+            Ok(config) if text.trim_start().starts_with('{') => Ok(config),
+            Ok(_) => Err(String::new()),
+            Err(error) => Err(format!(
+                " (line {}, column {})",
+                error.line(),
+                error.column()
+            )),
+        }
+    }
+}
+
+fn not_docker(source: &str, place: &str) -> String {
+    format!("{source} is left out: it is not Docker's config.json{place}")
 }
 
 impl Credentials {
@@ -65,19 +87,20 @@ impl Credentials {
         credentials
     }
 
+    /// The logins that stand in the text of a `config.json` itself.
+    pub(super) fn of_text(text: &str, source: &str) -> Result<Credentials, String> {
+        let mut credentials = Credentials::default();
+        let mut failed = None;
+        let Config { auths, .. } =
+            Config::read(text).map_err(|place| not_docker(source, &place))?;
+        credentials.add_auths(auths, source, &mut |text| failed = Some(text));
+        failed.map_or(Ok(credentials), Err)
+    }
+
     fn add_config(&mut self, text: &str, source: &str, warn: &mut dyn FnMut(String)) {
-        // The text holds passwords: only where it breaks is told.
-        let config: Config = match serde_json::from_str(text) {
-            // An array would do for serde, too.
-            Ok(config) if text.trim_start().starts_with('{') => config,
-            other => {
-                let place = other.err().map_or_else(String::new, |error| {
-                    format!(" (line {}, column {})", error.line(), error.column())
-                });
-                return warn(format!(
-                    "{source} is left out: it is not Docker's config.json{place}"
-                ));
-            }
+        let config = match Config::read(text) {
+            Ok(config) => config,
+            Err(place) => return warn(not_docker(source, &place)),
         };
         let helped: Vec<&str> = config.helpers.iter().flatten().map(|(k, _)| &**k).collect();
         if config.store.is_some() || !helped.is_empty() {
@@ -90,8 +113,17 @@ impl Credentials {
                  `auths`"
             ));
         }
+        self.add_auths(config.auths, source, warn);
+    }
+
+    fn add_auths(
+        &mut self,
+        auths: Option<BTreeMap<String, Entry>>,
+        source: &str,
+        warn: &mut dyn FnMut(String),
+    ) {
         let mut read = Vec::new();
-        for (key, entry) in config.auths.unwrap_or_default() {
+        for (key, entry) in auths.unwrap_or_default() {
             match entry.auth() {
                 Ok(auth) => read.extend(auth.map(|auth| (key, auth))),
                 Err(why) => {

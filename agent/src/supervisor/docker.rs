@@ -33,7 +33,6 @@ pub(super) fn to_wire(docker: &Docker) -> v1::Docker {
 pub(super) fn from_wire(docker: v1::Docker) -> Docker {
     let wait = Duration::from_millis(docker.wait_for_services_ms);
     Docker {
-        socket: OsString::from_vec(docker.socket.to_vec()).into(),
         image: Some(docker.image).filter(|image| !image.is_empty()),
         pull_policy: policies(&docker.pull_policy),
         allowed_pull_policies: policies(&docker.allowed_pull_policies),
@@ -49,6 +48,7 @@ pub(super) fn from_wire(docker: v1::Docker) -> Docker {
         nano_cpus: Some(docker.nano_cpus).filter(|cpus| *cpus > 0),
         network_mtu: Some(docker.network_mtu).filter(|mtu| *mtu > 0),
         wait_for_services: (!wait.is_zero()).then_some(wait),
+        ..Docker::of_socket(OsString::from_vec(docker.socket.to_vec()))
     }
 }
 

@@ -64,6 +64,7 @@ pub(crate) enum EventKind {
   fleetctl run test                 one job and what it needs
   fleetctl run --no-needs test      that job alone
   fleetctl run --failed             what failed last time
+  fleetctl run --executor shell     without containers, whatever images jobs ask for
   fleetctl run --variable LOG=debug --event schedule")]
 pub(crate) struct Run {
     /// Jobs to run, with what they need [default: all]
@@ -90,6 +91,18 @@ pub(crate) struct Run {
     /// What runs the scripts
     #[arg(long, value_enum, default_value_t, env = "FLEET_EXECUTOR")]
     pub(crate) executor: Executor,
+    /// When images are pulled, whatever the pipeline says [default: if-not-present]
+    #[arg(long, value_enum, value_name = "POLICY")]
+    pub(crate) pull: Option<Pull>,
+    /// A volume of all containers; may be given more than once
+    #[arg(long = "volume", value_name = "[SOURCE:]TARGET[:ro]", value_parser = volume)]
+    pub(crate) volumes: Vec<String>,
+    /// A name that all containers know; may be given more than once
+    #[arg(long = "add-host", value_name = "NAME:IP", value_parser = host)]
+    pub(crate) hosts: Vec<String>,
+    /// Leave the containers of jobs, to look into them
+    #[arg(long)]
+    pub(crate) keep: bool,
     #[command(flatten)]
     pub(crate) event: Event,
     #[command(flatten)]
@@ -101,13 +114,40 @@ pub(crate) struct Run {
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Executor {
-    /// What this machine has: for now, its shell
+    /// Containers for jobs with an image, this machine's shell for others
     #[default]
     Auto,
     /// This machine's shell
     Shell,
-    /// Containers (not yet)
+    /// Containers
     Docker,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Pull {
+    /// Ask the registry each time
+    Always,
+    /// Only what this machine lacks
+    IfNotPresent,
+    /// Never
+    Never,
+}
+
+fn volume(text: &str) -> Result<String, String> {
+    fleet_agent::executor::check_volume(text)?;
+    Ok(text.to_owned())
+}
+
+fn host(text: &str) -> Result<String, String> {
+    let (name, address) = text.split_once(':').ok_or("it is NAME:IP")?;
+    if name.is_empty() || name.contains(char::is_whitespace) {
+        return Err("it begins with a name".to_owned());
+    }
+    // The engine's own word for the host it runs on.
+    if address != "host-gateway" && address.parse::<std::net::IpAddr>().is_err() {
+        return Err(format!("{address} is no address"));
+    }
+    Ok(text.to_owned())
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]

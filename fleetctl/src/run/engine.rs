@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use fleet_agent::{Settings as AgentSettings, Shell};
+use fleet_agent::{Docker, Settings as AgentSettings, Shell};
 use fleet_coordinator::{CancelMode, Coordinator, Event, Request, Settings as CoordinatorSettings};
 use fleet_model::{AgentName, JobId, JobState, PipelineId};
 use hyper_util::rt::TokioIo;
@@ -36,6 +36,8 @@ pub(super) struct Setup {
     pub(super) run_dir: PathBuf,
     /// The shell scripts run in.
     pub(super) shell: Shell,
+    /// How jobs with an image run in containers; none: in the shell as well.
+    pub(super) docker: Option<Docker>,
     /// How often [`Told::Tick`] is told; none: never.
     pub(super) tick: Option<Duration>,
 }
@@ -136,7 +138,7 @@ fn agent_settings(setup: &Setup) -> AgentSettings {
         builds_dir: setup.builds_dir.clone(),
         state_dir: setup.run_dir.join("agent"),
         shell: setup.shell.clone(),
-        docker: None,
+        docker: setup.docker.clone(),
         graceful_kill: Duration::from_secs(30),
         output_limit: 100 * 1024 * 1024,
         log: fleet_agent::Log::default(),
@@ -281,6 +283,7 @@ mod tests {
                 program: PathBuf::from("/bin/sh"),
                 login: false,
             },
+            docker: None,
             tick: None,
         };
         let error = run(setup, Outlet::new(view, ended)).await.unwrap_err();

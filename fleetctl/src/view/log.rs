@@ -139,7 +139,7 @@ impl Reader {
                 .any(|section| open.starts_with(section))
         });
         let of_agent =
-            is_announcement(&plain) || (self.in_greeting || in_agent_section) && !is_alarm(&plain);
+            is_announcement(&plain) || (self.in_greeting || in_agent_section) && !is_told(&plain);
         lines.push(Line {
             text: self.style.carry(clean),
             of_agent,
@@ -155,8 +155,11 @@ fn is_announcement(plain: &str) -> bool {
         || plain.starts_with("Executing \"") && plain.ends_with(" stage of the job script")
 }
 
-fn is_alarm(plain: &str) -> bool {
-    plain.starts_with("ERROR: ") || plain.starts_with("WARNING: ")
+/// What of the agent's own is for everybody: alarms, and what takes long.
+fn is_told(plain: &str) -> bool {
+    ["ERROR: ", "WARNING: ", "Pulling docker image "]
+        .iter()
+        .any(|start| plain.starts_with(start))
 }
 
 /// Nothing, or only sequences that clear the line.
@@ -270,12 +273,12 @@ mod tests {
     #[test]
     fn agents_own_work_is_told_apart_but_not_its_alarms() {
         let log = "Running with fleet-agent 1\n  on local\nsection_start:1:get_sources\r\x1b[0KGetting source\n\
-                   WARNING: slow\nsection_end:1:get_sources\r\x1b[0K$ make\nERROR: Job failed: exit code 1\n\
+                   WARNING: slow\nPulling docker image a:1 ...\nsection_end:1:get_sources\r\x1b[0K$ make\nERROR: Job failed: exit code 1\n\
                    ERROR: Job failed (system failure): no disk\nJob succeeded\n";
         let of_agent: Vec<bool> = read(log).iter().map(|line| line.of_agent).collect();
         assert_eq!(
             of_agent,
-            [true, true, true, false, false, true, false, true]
+            [true, true, true, false, false, false, true, false, true]
         );
     }
 

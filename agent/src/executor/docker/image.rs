@@ -19,7 +19,7 @@ use fleet_model::{FailureReason, ProjectId, PullPolicy};
 
 use crate::executor::{Error, Say};
 use crate::glob::Glob;
-use crate::registry::{Credentials, Reference};
+use crate::registry::{self, Credentials, Reference};
 
 use grants::Grants;
 use pull::Pull;
@@ -40,6 +40,8 @@ pub(super) struct Wanted<'a> {
     pub(super) allowed_policies: &'a [PullPolicy],
     /// The job's logins.
     pub(super) credentials: &'a Credentials,
+    /// The `config.json` of the host's own user, whose logins come next.
+    pub(super) user_config: Option<&'a Path>,
     /// Whose images on the host count as there.
     pub(super) presence: Presence<'a>,
     /// How long a pull may stand still.
@@ -189,7 +191,22 @@ impl Search<'_> {
                 return Err(Trouble::NotOnHost(reference.to_string()));
             }
         }
-        let login = self.wanted.credentials.for_image(reference);
+        let users;
+        let login = match (
+            self.wanted.credentials.for_image(reference),
+            self.wanted.user_config,
+        ) {
+            (None, Some(config)) => {
+                users = registry::of_user(config, reference)
+                    .await
+                    .unwrap_or_else(|why| {
+                        say.warning(&format!("no login from {}: {why}", config.display()));
+                        None
+                    });
+                users.as_ref()
+            }
+            (own, _) => own,
+        };
         if let Some(login) = login {
             let source = &login.source;
             say.plain(&format!("Authenticating with credentials from {source}"));

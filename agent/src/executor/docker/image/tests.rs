@@ -27,6 +27,7 @@ fn wanted<'a>(name: &'a str, credentials: &'a Credentials) -> Wanted<'a> {
         agent_policies: &[Always],
         allowed_policies: &[],
         credentials,
+        user_config: None,
         presence: Presence::All,
         pull_timeout: Duration::from_secs(600),
     }
