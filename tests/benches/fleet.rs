@@ -75,8 +75,8 @@ fn jobs(fleet: &mut Fleet, person: &Person) -> Result<()> {
         for link in 0..LINKS {
             let job = person.job(&pipeline, &format!("job {link}"))?;
             if let Some(before) = before {
-                let ready = time(&before, "finished_at")?;
-                started.push(time(&job, "started_at")?.saturating_sub(ready));
+                let ready = before.time("finished_at")?;
+                started.push(job.time("started_at")?.saturating_sub(ready));
                 first.push(first_line(fleet, &job)?.saturating_sub(ready));
             }
             before = Some(job);
@@ -133,33 +133,6 @@ fn end(person: &Person, pipeline: &PipelineView) -> Result<()> {
     let ended = person.wait_end(pipeline, Duration::from_secs(600))?;
     ensure!(ended.status == "success", "{ended:?}");
     Ok(())
-}
-
-/// A time of the job's only attempt, since 1970.
-fn time(job: &JobView, field: &str) -> Result<Duration> {
-    let times = job.of_attempts(field)?;
-    ensure!(times.len() == 1, "{job:?}");
-    milliseconds(&times[0]).with_context(|| format!("{field}: {}", times[0]))
-}
-
-/// `2026-01-02T03:04:05.678Z` since 1970.
-fn milliseconds(text: &str) -> Option<Duration> {
-    let (date, clock) = text.strip_suffix('Z')?.split_once('T')?;
-    let mut date = date.split('-').map(str::parse::<u64>);
-    let (year, month, day) = (date.next()?.ok()?, date.next()?.ok()?, date.next()?.ok()?);
-    // Years that begin in March, as is usual: leap days come last then.
-    let (year, month) = if month > 2 {
-        (year, month - 3)
-    } else {
-        (year - 1, month + 9)
-    };
-    let days = 365 * year + year / 4 - year / 100 + year / 400 + (153 * month + 2) / 5 + day - 1;
-    let mut clock = clock.split(':');
-    let hours: u64 = clock.next()?.parse().ok()?;
-    let minutes: u64 = clock.next()?.parse().ok()?;
-    let seconds: f64 = clock.next()?.parse().ok()?;
-    let whole = (days.checked_sub(719_468)?) * 86_400 + hours * 3600 + minutes * 60;
-    Some(Duration::from_secs(whole) + Duration::from_secs_f64(seconds))
 }
 
 fn first_line(fleet: &Fleet, job: &JobView) -> Result<Duration> {

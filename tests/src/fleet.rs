@@ -78,11 +78,14 @@ impl Setup {
     }
 
     /// A Docker engine on each host, with [`BUSYBOX`](crate::docker::BUSYBOX), for
-    /// agents that run their jobs in it.
+    /// agents that run their jobs in it. What lies there under a name of the
+    /// harness is for all jobs.
     #[must_use]
     pub fn docker(mut self) -> Setup {
         self.engines = true;
         self.agent("FLEET_EXECUTOR", "docker")
+            .agent("FLEET_DOCKER_PULL_POLICY", "if-not-present")
+            .agent("FLEET_DOCKER_SHARED_IMAGES", "busybox:test,tools:test")
     }
 
     /// A setting of all agents, by the name it has in the environment.

@@ -30,7 +30,7 @@ pub struct Engine {
 impl Engine {
     /// One that does not run yet, with all its files in a folder that is made.
     pub(crate) fn new(namespace: Namespace, folder: PathBuf, log: PathBuf) -> Result<Engine> {
-        for name in ["etc", "containerd", "home", "output"] {
+        for name in ["etc", "containerd", "home", "output", "tmp"] {
             let made = folder.join(name);
             fs::create_dir_all(&made).with_context(|| format!("make {}", made.display()))?;
         }
@@ -67,7 +67,7 @@ impl Engine {
         }
         self.daemon = Some(Daemon::start(&Recipe {
             words: self.words(),
-            environment: crate::fleet::environment(&self.home(), Path::new("/tmp")),
+            environment: crate::fleet::environment(&self.home(), &self.folder.join("tmp")),
             folder: self.folder.clone(),
             log: self.log.clone(),
         })?);
@@ -127,6 +127,7 @@ impl Engine {
         // Whoever cleans up finds all containers by this name.
         words.extend(["--cgroup-parent".into(), format!("/{}", self.cgroup())]);
         words.extend(["--exec-opt", "native.cgroupdriver=cgroupfs"].map(str::to_owned));
+        words.extend(["--log-level", "warn"].map(str::to_owned));
         words
     }
 
@@ -181,7 +182,7 @@ impl Engine {
             .args([namespace])
             .args(["docker", "--host", &self.host()])
             .args(words);
-        for (name, value) in crate::fleet::environment(home, Path::new("/tmp")) {
+        for (name, value) in crate::fleet::environment(home, &self.folder.join("tmp")) {
             command = command.env(name, value);
         }
         command.finish()

@@ -26,6 +26,8 @@ pub struct Account {
 /// Whom a registry lets in.
 #[derive(Clone, Debug)]
 pub enum Login {
+    /// Anybody.
+    None,
     /// Whoever has one of these passwords.
     Passwords(Vec<Account>),
     /// Whoever brings a token that a token server signed.
@@ -75,6 +77,7 @@ impl Registry {
         let name = format!("registry-{}", self.port);
         let (certificate, key) = self.authority.issue(&name, HUB)?;
         let auth = match login {
+            Login::None => Value::Null,
             Login::Passwords(accounts) => {
                 let file = self.folder.join("htpasswd");
                 let lines: Vec<String> = accounts.iter().map(entry).collect::<Result<_>>()?;

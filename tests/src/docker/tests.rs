@@ -19,6 +19,9 @@ fn containers_end_with_their_engine_and_nothing_is_left() -> Result<()> {
         "--detach",
         "--name",
         "stays",
+        // An engine that starts stops what has gone on without it.
+        "--stop-timeout",
+        "1",
         BUSYBOX.name,
         "sleep",
         "7781",

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
 use super::person::Person;
@@ -63,6 +63,22 @@ impl JobView {
                 _ => bail!("no {field} in {attempt}"),
             })
             .collect()
+    }
+
+    /// A time since 1970 that is shown of it, or of its only attempt.
+    ///
+    /// # Errors
+    /// If the view has no such time.
+    pub fn time(&self, field: &str) -> Result<Duration> {
+        let text = match self.all[field].as_str() {
+            Some(text) => text.to_owned(),
+            None => {
+                let times = self.of_attempts(field)?;
+                ensure!(times.len() == 1, "{self:?}");
+                times[0].clone()
+            }
+        };
+        milliseconds(&text).with_context(|| format!("{field}: {text}"))
     }
 }
 
@@ -175,4 +191,24 @@ pub(crate) fn text(value: &Value, field: &str) -> Result<String> {
 fn number(value: &Value, field: &str) -> Result<u64> {
     let number = value[field].as_u64();
     number.with_context(|| format!("no number {field} in {value}"))
+}
+
+/// `2026-01-02T03:04:05.678Z` since 1970.
+fn milliseconds(text: &str) -> Option<Duration> {
+    let (date, clock) = text.strip_suffix('Z')?.split_once('T')?;
+    let mut date = date.split('-').map(str::parse::<u64>);
+    let (year, month, day) = (date.next()?.ok()?, date.next()?.ok()?, date.next()?.ok()?);
+    // Years that begin in March, as is usual: leap days come last then.
+    let (year, month) = if month > 2 {
+        (year, month - 3)
+    } else {
+        (year - 1, month + 9)
+    };
+    let days = 365 * year + year / 4 - year / 100 + year / 400 + (153 * month + 2) / 5 + day - 1;
+    let mut clock = clock.split(':');
+    let hours: u64 = clock.next()?.parse().ok()?;
+    let minutes: u64 = clock.next()?.parse().ok()?;
+    let seconds: f64 = clock.next()?.parse().ok()?;
+    let whole = (days.checked_sub(719_468)?) * 86_400 + hours * 3600 + minutes * 60;
+    Some(Duration::from_secs(whole) + Duration::from_secs_f64(seconds))
 }
