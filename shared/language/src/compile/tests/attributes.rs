@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use fleet_model::{AllowFailure, Artifact, Image, OnJobFailure, Service, Variable, When};
+use fleet_model::{AllowFailure, Artifact, Image, Service, Variable, When};
 use serde_json::{Map, Value as Json, json};
 
 use crate::{
