@@ -48,6 +48,7 @@ impl World {
             sealer,
             audit: Audit::open(&dir.path().join("audit.jsonl")).unwrap(),
             authority: String::new(),
+            registry: None,
         };
         let (_handle, mut core, _inbox) = Core::new(
             Settings::local(dir.path().into()),
@@ -129,7 +130,6 @@ impl World {
             settings: Vec::new(),
             about: About {
                 reference: "feature".into(),
-                full_reference: "refs/heads/feature".into(),
                 sha: "5f1e".into(),
                 user: asker.user.clone(),
                 token: asker.token.clone(),
@@ -214,6 +214,7 @@ fn job(name: &str, action: EnvironmentAction) -> PlannedJob {
         artifacts: Vec::new(),
         caches: Vec::new(),
         hooks: Vec::new(),
+        pinned_to: None,
     }
 }
 
