@@ -731,3 +731,38 @@ async fn settings_are_read_again_when_the_agent_is_told() {
     agent.signal(Signal::TERM);
     assert_eq!(agent.end().await, Some(0));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_supervisor_logs_as_its_agent_does() {
+    let mut world = World::new().await;
+    assert!(world.join("fjt_1_x").await.status.success());
+    let said = world.file("said");
+    let child = Command::new(env!("CARGO_BIN_EXE_fleet-agent"))
+        .args(["run", "--login-shell", "false", "--log-format", "json"])
+        .args(["--log", "warn,fleet_agent::link=off"])
+        .arg("--state-dir")
+        .arg(world.state())
+        .stderr(std::fs::File::create(&said).unwrap())
+        .spawn();
+    let agent = Agent(child.unwrap());
+    let mut talk = world.talk().await;
+    assert!(matches!(talk.hear().await, In::Hello(_)));
+    talk.say(Out::Welcome(v1::Welcome {
+        heartbeat_interval_ms: 600_000,
+        orphan_deadline_ms: 1000,
+        keep: Vec::new(),
+    }))
+    .await;
+    talk.say(world.lease("sleep 600")).await;
+    talk.started().await;
+    let line = wait_for(|| {
+        let text = std::fs::read_to_string(&said).unwrap();
+        let mut lines = text.lines();
+        let line = lines.find(|line| line.contains("within the orphan deadline"))?;
+        Some(line.to_owned())
+    })
+    .await;
+    assert!(line.starts_with('{') && line.contains("WARN"), "{line}");
+    assert!(!std::fs::read_to_string(&said).unwrap().contains("INFO"));
+    agent.signal(Signal::KILL);
+}

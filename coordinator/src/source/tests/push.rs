@@ -345,16 +345,7 @@ async fn what_a_crash_left_of_a_deleted_project_is_removed_at_the_next_start() {
     let url = world.url(Role::Maintainer, "group/other");
     clone.ok(&["push", &url, "main"]).await;
     world.catalog.delete_project(project.id).unwrap();
-    let is_noted = || {
-        world
-            .memory
-            .now()
-            .keys()
-            .any(|it| it.starts_with("deleted/"))
-    };
-    while !is_noted() {
-        tokio::task::yield_now().await;
-    }
+    noted(&world, true).await;
     let world = world.restarted().await;
     assert!(!world.repository(&project).exists());
     assert!(world.repository(&other).exists());
