@@ -84,6 +84,7 @@ impl Talk {
             heartbeat_interval_ms: 10_000,
             orphan_deadline_ms: 600_000,
             keep: hello.held.clone(),
+            projects: Vec::new(),
         }))
         .await;
         hello
@@ -521,6 +522,7 @@ async fn a_job_whose_agent_never_comes_back_is_ended_though_nobody_reads_its_std
         heartbeat_interval_ms: 1000,
         orphan_deadline_ms: 3000,
         keep: Vec::new(),
+        projects: Vec::new(),
     }))
     .await;
     let begun = world.file("begun");

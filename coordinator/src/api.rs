@@ -96,6 +96,7 @@ pub(crate) struct Api {
     pub(crate) core: Handle,
     pub(crate) sources: Sources,
     pub(crate) identity: Identity,
+    pub(crate) catalog: Catalog,
     pub(crate) journal: Journal,
     pub(crate) audit: Audit,
     /// What agents reach the coordinator by.

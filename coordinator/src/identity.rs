@@ -9,12 +9,12 @@ mod authority;
 mod join;
 mod limit;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use fleet_model::Timestamp;
+use fleet_model::{ProjectId, Timestamp};
 use fleet_tls::authority::{Authority, Rejected};
 use serde::{Deserialize, Serialize};
 
@@ -46,6 +46,10 @@ pub(crate) struct Grant {
     pub(crate) tags: Vec<String>,
     pub(crate) run_untagged: bool,
     pub(crate) protected_only: bool,
+    /// The projects whose jobs alone it takes, also those that were deleted since, so
+    /// that it never takes others for them; none: all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) projects: Option<BTreeSet<ProjectId>>,
 }
 
 /// An agent was refused; the text is for both sides.

@@ -216,6 +216,7 @@ impl Running {
             core: core.clone(),
             sources: sources.clone(),
             identity: identity.clone(),
+            catalog: catalog.clone(),
             journal: journal.clone(),
             audit: audit.clone(),
             agents_url: settings.agents_url(),
@@ -325,6 +326,7 @@ impl Running {
             Admission::Certificates {
                 identity: self.identity.clone(),
                 audit: self.audit.clone(),
+                catalog: self.catalog.clone(),
             },
             settings.heartbeat_interval,
             tasks.clone(),

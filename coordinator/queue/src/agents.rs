@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use fleet_model::{AgentName, Fence, Timestamp};
+use fleet_model::{AgentName, Fence, ProjectId, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::progress::is_default;
@@ -104,14 +104,19 @@ impl Agent<'_> {
         self.profile.revoked || self.profile.dead
     }
 
-    /// Why it, the agent of this name, does not take such a job now.
-    pub(crate) fn obstacle(&self, name: &AgentName, job: &Requirements) -> Option<Obstacle> {
+    /// Why it, the agent of this name, does not take such a job of a project now.
+    pub(crate) fn obstacle(
+        &self,
+        name: &AgentName,
+        job: &Requirements,
+        project: ProjectId,
+    ) -> Option<Obstacle> {
         if job.agent.as_ref().is_some_and(|only| only != name) {
             return Some(Obstacle::OtherHost);
         }
         let capability = &self.profile.capability;
         capability
-            .obstacle(job)
+            .obstacle(job, project)
             .or_else(|| self.absence())
             .or_else(|| (self.free_slots() == 0).then_some(Obstacle::Busy))
     }

@@ -1,5 +1,6 @@
 //! What the queue is told.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use fleet_model::{
@@ -76,6 +77,9 @@ pub enum Input {
         run_untagged: bool,
         /// Whether it takes jobs of protected refs alone.
         protected_only: bool,
+        /// The projects whose jobs alone it takes; none: all.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        projects: Option<BTreeSet<ProjectId>>,
         /// Whether it takes no new jobs, by its own wish: until its next hello.
         draining: bool,
         /// The leases it still has, each with whether its job has begun.

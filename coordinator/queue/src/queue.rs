@@ -94,6 +94,7 @@ impl Queue {
                 tags,
                 run_untagged,
                 protected_only,
+                projects,
                 draining,
                 held,
             } => {
@@ -101,6 +102,7 @@ impl Queue {
                     tags: tags.into_iter().collect(),
                     run_untagged,
                     protected_only,
+                    projects,
                 };
                 let profile = Profile {
                     boot_id,

@@ -30,11 +30,27 @@ pub(crate) struct Capability {
     pub(crate) tags: BTreeSet<String>,
     pub(crate) run_untagged: bool,
     pub(crate) protected_only: bool,
+    /// None: all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) projects: Option<BTreeSet<ProjectId>>,
 }
 
 impl Capability {
-    /// What about this offer keeps a job away.
-    pub(crate) fn obstacle(&self, job: &Requirements) -> Option<Obstacle> {
+    /// What about this offer keeps a job of a project away.
+    pub(crate) fn obstacle(&self, job: &Requirements, project: ProjectId) -> Option<Obstacle> {
+        if !self.admits(project) {
+            return Some(Obstacle::OtherProjects);
+        }
+        self.mismatch(job)
+    }
+
+    fn admits(&self, project: ProjectId) -> bool {
+        let projects = self.projects.as_ref();
+        projects.is_none_or(|projects| projects.contains(&project))
+    }
+
+    /// What keeps such a job away, of whichever project it is.
+    fn mismatch(&self, job: &Requirements) -> Option<Obstacle> {
         if job.tags.is_empty() && !self.run_untagged {
             return Some(Obstacle::TakesNoUntagged);
         }
@@ -49,16 +65,20 @@ impl Capability {
     }
 
     fn fits(&self, job: &Requirements) -> bool {
-        self.obstacle(job).is_none()
+        self.mismatch(job).is_none()
     }
 }
 
 impl Ord for Capability {
     fn cmp(&self, other: &Capability) -> std::cmp::Ordering {
-        let key = |c: &Capability| (c.tags.len(), !c.protected_only, c.run_untagged);
+        let key = |c: &Capability| {
+            let open = c.projects.is_none();
+            (c.tags.len(), open, !c.protected_only, c.run_untagged)
+        };
         key(self)
             .cmp(&key(other))
             .then_with(|| self.tags.cmp(&other.tags))
+            .then_with(|| self.projects.cmp(&other.projects))
     }
 }
 
@@ -71,16 +91,33 @@ impl PartialOrd for Capability {
 /// Pending jobs that ask for the same.
 #[derive(Clone, Debug, Default)]
 struct Class {
-    /// Offers of present agents that fit.
+    /// Offers of present agents that fit, if they are for the job's project.
     served_by: BTreeSet<Capability>,
-    /// Since when no present agent fits; none: one does.
-    unserved: Option<Timestamp>,
-    jobs: BTreeMap<ProjectId, BTreeSet<JobId>>,
+    jobs: BTreeMap<ProjectId, Waiting>,
     /// The oldest job of each project behind the number of jobs the project has
     /// running.
     heads: BTreeSet<(u32, JobId, ProjectId)>,
+    /// Of each project that no present agent serves, the job that has waited longest
+    /// for one, and since when.
+    unserved: BTreeSet<(Timestamp, JobId, ProjectId)>,
+}
+
+/// The jobs of a class that are of one project.
+#[derive(Clone, Debug, Default)]
+struct Waiting {
+    jobs: BTreeSet<JobId>,
     /// By how long they have been pending.
     by_wait: BTreeSet<(Timestamp, JobId)>,
+    /// Since when no present agent fits; none: one does.
+    unserved: Option<Timestamp>,
+}
+
+impl Waiting {
+    /// The job that has waited longest without any agent that fits, and since when.
+    fn longest_unserved(&self) -> Option<(Timestamp, JobId)> {
+        let (since, job) = self.by_wait.first()?;
+        Some((self.unserved?.max(*since), *job))
+    }
 }
 
 /// Present agents that offer the same.
@@ -113,10 +150,8 @@ impl Scheduler {
         requirements: &Requirements,
     ) {
         if !self.classes.contains_key(requirements) {
-            let served_by = self.offers_for(requirements);
             let class = Class {
-                unserved: served_by.is_empty().then_some(since),
-                served_by,
+                served_by: self.offers_for(requirements),
                 ..Class::default()
             };
             self.classes.insert(requirements.clone(), class);
@@ -127,8 +162,14 @@ impl Scheduler {
         }
         let running = self.running_of(project);
         if let Some(class) = self.classes.get_mut(requirements) {
-            class.by_wait.insert((since, job));
-            class.change(project, running, running, |jobs| jobs.insert(job));
+            let served = class.serves(project);
+            class.change(project, running, running, |waiting| {
+                if waiting.jobs.is_empty() {
+                    waiting.unserved = (!served).then_some(since);
+                }
+                waiting.jobs.insert(job);
+                waiting.by_wait.insert((since, job));
+            });
         }
     }
 
@@ -154,8 +195,10 @@ impl Scheduler {
     ) {
         let running = self.running_of(project);
         if let Some(class) = self.classes.get_mut(requirements) {
-            class.by_wait.remove(&(since, job));
-            class.change(project, running, running, |jobs| jobs.remove(&job));
+            class.change(project, running, running, |waiting| {
+                waiting.jobs.remove(&job);
+                waiting.by_wait.remove(&(since, job));
+            });
             if class.jobs.is_empty() {
                 self.classes.remove(requirements);
                 if let Some(agent) = &requirements.agent
@@ -193,7 +236,7 @@ impl Scheduler {
         }
         for class in self.classes.values_mut() {
             if class.jobs.contains_key(&project) {
-                class.change(project, before, running, |_| true);
+                class.change(project, before, running, |_| {});
             }
         }
     }
@@ -218,7 +261,7 @@ impl Scheduler {
         }
         if let Some((capability, free)) = offer {
             if !self.groups.contains_key(&capability) {
-                self.serve(&capability);
+                self.serve(now, &capability);
             }
             let group = self.groups.entry(capability.clone()).or_default();
             group.agents.insert(agent.clone());
@@ -233,12 +276,8 @@ impl Scheduler {
         for requirements in self.bound.get(agent).cloned().unwrap_or_default() {
             let offers = self.offers_for(&requirements);
             if let Some(class) = self.classes.get_mut(&requirements) {
-                if !offers.is_empty() {
-                    class.unserved = None;
-                } else if !class.served_by.is_empty() {
-                    class.unserved = Some(now);
-                }
                 class.served_by = offers;
+                class.look_who_is_served(now, &self.running);
             }
         }
     }
@@ -254,11 +293,13 @@ impl Scheduler {
         class.heads.first().map(|(_, job, _)| *job)
     }
 
-    fn serve(&mut self, capability: &Capability) {
+    fn serve(&mut self, now: Timestamp, capability: &Capability) {
         for (requirements, class) in &mut self.classes {
             if requirements.agent.is_none() && capability.fits(requirements) {
                 class.served_by.insert(capability.clone());
-                class.unserved = None;
+                if !class.unserved.is_empty() {
+                    class.look_who_is_served(now, &self.running);
+                }
             }
         }
     }
@@ -269,11 +310,8 @@ impl Scheduler {
             _ => return,
         };
         for (requirements, class) in &mut self.classes {
-            if requirements.agent.is_none()
-                && class.served_by.remove(capability)
-                && class.served_by.is_empty()
-            {
-                class.unserved = Some(now);
+            if requirements.agent.is_none() && class.served_by.remove(capability) {
+                class.look_who_is_served(now, &self.running);
             }
         }
     }
@@ -283,22 +321,49 @@ impl Scheduler {
         self.classes
             .iter()
             .filter_map(|(requirements, class)| {
-                let (running, job, _) = class.heads.first()?;
-                let free = |offer| self.groups.get(offer)?.free.first();
-                let agent = match &requirements.agent {
-                    Some(agent) => {
-                        let (_, free) = self.agents.get(agent)?;
-                        (*free > 0 && !class.served_by.is_empty()).then_some(agent)?
-                    }
-                    None => {
-                        let (_, agent) = class.served_by.iter().find_map(free)?;
-                        agent
-                    }
+                let Some(agent) = &requirements.agent else {
+                    return self.best(class);
                 };
-                Some(((*running, *job), agent))
+                let (offer, free) = self.agents.get(agent)?;
+                let (running, job, _) = self.head(class, offer)?;
+                let takes = *free > 0 && class.served_by.contains(offer);
+                takes.then_some(((running, job), agent))
             })
             .min_by_key(|(order, _)| *order)
             .map(|((_, job), agent)| (job, agent.clone()))
+    }
+
+    /// The next job of a class and its agent. Of agents that the same job may go to,
+    /// the first in the order of what they offer.
+    fn best<'s>(&'s self, class: &Class) -> Option<((u32, JobId), &'s AgentName)> {
+        let mut best: Option<((u32, JobId), &AgentName)> = None;
+        for offer in &class.served_by {
+            let free = self.groups.get(offer).and_then(|group| group.free.first());
+            let Some(((_, agent), (running, job, _))) = free.zip(self.head(class, offer)) else {
+                continue;
+            };
+            let order = (running, job);
+            if best.is_none_or(|(before, _)| order < before) {
+                best = Some((order, agent));
+            }
+            if offer.projects.is_none() {
+                // Nobody is offered an earlier one.
+                break;
+            }
+        }
+        best
+    }
+
+    /// The first job of a class that is of a project an offer is for.
+    fn head(&self, class: &Class, offer: &Capability) -> Option<(u32, JobId, ProjectId)> {
+        let Some(projects) = &offer.projects else {
+            return class.heads.first().copied();
+        };
+        let heads = projects.iter().filter_map(|project| {
+            let job = class.jobs.get(project)?.jobs.first()?;
+            Some((self.running_of(*project), *job, *project))
+        });
+        heads.min()
     }
 
     /// All jobs, in the order in which slots that fit them all would be given.
@@ -306,7 +371,7 @@ impl Scheduler {
         let mut jobs: BTreeMap<ProjectId, BTreeSet<JobId>> = BTreeMap::new();
         for class in self.classes.values() {
             for (project, of_class) in &class.jobs {
-                jobs.entry(*project).or_default().extend(of_class);
+                jobs.entry(*project).or_default().extend(&of_class.jobs);
             }
         }
         let head = |running, project, jobs: &BTreeSet<JobId>| {
@@ -333,8 +398,12 @@ impl Scheduler {
     /// Nobody was there to be heard: no agent was missing before now.
     pub(crate) fn restart(&mut self, now: Timestamp) {
         for class in self.classes.values_mut() {
-            if class.served_by.is_empty() {
-                class.unserved = Some(now);
+            let unserved: Vec<ProjectId> = class.unserved.iter().map(|entry| entry.2).collect();
+            for project in unserved {
+                let running = self.running.get(&project).copied().unwrap_or(0);
+                class.change(project, running, running, |waiting| {
+                    waiting.unserved = Some(now);
+                });
             }
         }
     }
@@ -344,10 +413,8 @@ impl Scheduler {
     pub(crate) fn longest_unserved(&self) -> Option<(Timestamp, JobId)> {
         self.classes
             .values()
-            .filter_map(|class| {
-                let (since, job) = class.by_wait.first()?;
-                Some((class.unserved?.max(*since), *job))
-            })
+            .filter_map(|class| class.unserved.first())
+            .map(|(since, job, _)| (*since, *job))
             .min()
     }
 
@@ -361,16 +428,46 @@ impl Scheduler {
         self.classes
             .get(requirements)
             .and_then(|class| class.jobs.get(&project))
-            .map_or(0, |jobs| jobs.range(..job).count())
+            .map_or(0, |waiting| waiting.jobs.range(..job).count())
     }
 
     /// Since when no present agent fits; none: one does, or nobody asks.
-    pub(crate) fn unserved(&self, requirements: &Requirements) -> Option<Timestamp> {
-        self.classes.get(requirements)?.unserved
+    pub(crate) fn unserved(
+        &self,
+        requirements: &Requirements,
+        project: ProjectId,
+    ) -> Option<Timestamp> {
+        let class = self.classes.get(requirements)?;
+        class.jobs.get(&project)?.unserved
     }
 }
 
 impl Class {
+    /// Whether a present agent takes jobs of a project.
+    fn serves(&self, project: ProjectId) -> bool {
+        self.served_by.iter().any(|offer| offer.admits(project))
+    }
+
+    /// Follows up on other offers.
+    fn look_who_is_served(&mut self, now: Timestamp, running: &BTreeMap<ProjectId, u32>) {
+        let open = self.served_by.iter().any(|offer| offer.projects.is_none());
+        if open && self.unserved.is_empty() {
+            return;
+        }
+        let changed: Vec<(ProjectId, bool)> = self
+            .jobs
+            .iter()
+            .map(|(project, waiting)| (*project, waiting.unserved.is_none()))
+            .filter(|(project, was)| (open || self.serves(*project)) != *was)
+            .collect();
+        for (project, was_served) in changed {
+            let running = running.get(&project).copied().unwrap_or(0);
+            self.change(project, running, running, |waiting| {
+                waiting.unserved = was_served.then_some(now);
+            });
+        }
+    }
+
     /// Changes the jobs of a project, or how many it has running; its place
     /// among the projects follows.
     fn change(
@@ -378,14 +475,20 @@ impl Class {
         project: ProjectId,
         running_before: u32,
         running: u32,
-        change: impl FnOnce(&mut BTreeSet<JobId>) -> bool,
+        change: impl FnOnce(&mut Waiting),
     ) {
-        let jobs = self.jobs.entry(project).or_default();
-        if let Some(head) = jobs.first() {
+        let waiting = self.jobs.entry(project).or_default();
+        if let Some(head) = waiting.jobs.first() {
             self.heads.remove(&(running_before, *head, project));
         }
-        change(jobs);
-        match jobs.first() {
+        if let Some((since, job)) = waiting.longest_unserved() {
+            self.unserved.remove(&(since, job, project));
+        }
+        change(waiting);
+        if let Some((since, job)) = waiting.longest_unserved() {
+            self.unserved.insert((since, job, project));
+        }
+        match waiting.jobs.first() {
             Some(head) => {
                 self.heads.insert((running, *head, project));
             }

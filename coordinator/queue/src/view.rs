@@ -210,6 +210,8 @@ pub enum Obstacle {
     TakesNoUntagged,
     /// It takes jobs of protected refs alone.
     ProtectedOnly,
+    /// It takes jobs of other projects alone.
+    OtherProjects,
     /// The job counts on the Docker engine of another agent's host.
     OtherHost,
     /// It is not connected.

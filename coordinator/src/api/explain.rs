@@ -238,6 +238,7 @@ fn obstacle_in_words(obstacle: &Obstacle) -> String {
         Obstacle::MissingTags(tags) => format!("without tag {}", tags.join(", ")),
         Obstacle::TakesNoUntagged => "takes only jobs with tags".to_owned(),
         Obstacle::ProtectedOnly => "takes only jobs of protected refs".to_owned(),
+        Obstacle::OtherProjects => "takes only jobs of other projects".to_owned(),
         Obstacle::OtherHost => "without the image of an earlier job".to_owned(),
         Obstacle::Offline => "offline".to_owned(),
         Obstacle::Lost => "lost".to_owned(),

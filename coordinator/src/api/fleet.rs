@@ -1,9 +1,9 @@
 //! The fleet as a whole: agents, the queue, how everything is, who did what.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use fleet_model::AgentName;
+use fleet_model::{AgentName, ProjectId};
 use fleet_proto::v1::fleet_service_server::FleetService;
 use fleet_proto::{refusal, v1};
 use fleet_queue::{AgentStatus, Input};
@@ -71,7 +71,7 @@ impl FleetService for Api {
             .into_iter()
             .map(|member| {
                 let info = infos.remove(&member.name);
-                show::agent(member, info)
+                show::agent(member, info, &self.catalog)
             })
             .collect();
         Ok(Response::new(v1::ListAgentsResponse { agents }))
@@ -92,11 +92,17 @@ impl FleetService for Api {
         let caller = caller(&request)?;
         caller.on_instance()?;
         let wanted = request.into_inner();
+        let projects: BTreeSet<ProjectId> = wanted
+            .projects
+            .iter()
+            .map(|path| Ok(caller.on_project(path)?.id))
+            .collect::<Result<_, Status>>()?;
         let wish = Wish {
             tags: wanted.tags,
             name: Some(wanted.name).filter(|name| !name.is_empty()),
             run_untagged: !wanted.no_untagged,
             protected_only: wanted.protected_only,
+            projects: Some(projects).filter(|projects| !projects.is_empty()),
             ttl: Some(Duration::from_millis(wanted.ttl_ms)).filter(|ttl| !ttl.is_zero()),
         };
         let (token, mark) = self
@@ -301,7 +307,7 @@ impl Api {
     async fn shown_agent(&self, name: &str) -> Result<Response<v1::Agent>, Status> {
         let member = self.member(name)?;
         let info = self.agents_by_name().await?.remove(name);
-        Ok(Response::new(show::agent(member, info)))
+        Ok(Response::new(show::agent(member, info, &self.catalog)))
     }
 
     async fn agents_by_name(&self) -> Result<BTreeMap<String, AgentInfo>, Status> {

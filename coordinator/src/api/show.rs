@@ -5,7 +5,7 @@ use fleet_proto::v1;
 use fleet_queue::AgentStatus;
 
 use super::{environment, explain};
-use crate::catalog::Project;
+use crate::catalog::{Catalog, Project};
 use crate::core::{AgentInfo, JobInfo, PipelineInfo};
 use crate::environment::{Deployment, Environment};
 use crate::identity::Member;
@@ -110,12 +110,14 @@ pub(super) fn artifact(stored: &crate::blob::Stored) -> v1::ArtifactFile {
 }
 
 /// An agent: who it is by its certificate, and how it is by its stream.
-pub(super) fn agent(member: Member, info: Option<AgentInfo>) -> v1::Agent {
+pub(super) fn agent(member: Member, info: Option<AgentInfo>, catalog: &Catalog) -> v1::Agent {
+    let projects = member.grant.projects.as_ref();
     let mut shown = v1::Agent {
         name: member.name,
         tags: member.grant.tags,
         run_untagged: member.grant.run_untagged,
         protected_only: member.grant.protected_only,
+        projects: projects.map_or_else(Vec::new, |projects| catalog.paths_of(projects)),
         joined_at: member.joined_at.0,
         certificate_expires_at: member.certificate_expires_at.0,
         ..Default::default()

@@ -1,6 +1,6 @@
 //! Groups and projects.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use fleet_model::ProjectId;
 use serde::{Deserialize, Serialize};
@@ -58,6 +58,21 @@ impl Catalog {
     /// The project of this number.
     pub(crate) fn project_by_id(&self, id: ProjectId) -> Option<Project> {
         self.read().projects.get(&id).cloned()
+    }
+
+    /// The paths of these projects, for people and agents; one that was deleted is
+    /// still told, as a list without it could mean more than before.
+    pub(crate) fn paths_of(&self, projects: &BTreeSet<ProjectId>) -> Vec<String> {
+        let state = self.read();
+        let path = |id: &ProjectId| match state.projects.get(id) {
+            Some(project) => project.path.clone(),
+            None => format!("(deleted project {id})"),
+        };
+        let mut paths: Vec<String> = projects.iter().map(path).collect();
+        if paths.is_empty() {
+            paths.push("(no project)".to_owned());
+        }
+        paths
     }
 
     /// All projects, by their paths.

@@ -21,6 +21,8 @@ pub(crate) struct Greeting {
     pub(crate) hello: v1::Hello,
     /// What it may serve; none: what the hello says.
     pub(crate) grant: Option<Grant>,
+    /// The paths of the projects whose jobs alone it takes; empty: all.
+    pub(crate) projects: Vec<String>,
     pub(crate) outbox: Outbox,
     pub(crate) ending: Ending,
     /// A stream of this agent that was there before, and when it was last heard
@@ -88,6 +90,7 @@ impl Core {
         let Greeting {
             hello,
             grant,
+            projects,
             outbox,
             ending,
             doubted,
@@ -115,6 +118,7 @@ impl Core {
             tags: hello.tags.clone(),
             run_untagged: hello.run_untagged,
             protected_only: false,
+            projects: None,
         });
         let input = Input::AgentConnected {
             agent: agent.clone(),
@@ -123,6 +127,7 @@ impl Core {
             tags: grant.tags.clone(),
             run_untagged: grant.run_untagged,
             protected_only: grant.protected_only,
+            projects: grant.projects,
             draining: hello.draining,
             held: hello
                 .held
@@ -150,12 +155,12 @@ impl Core {
                 .end(Status::aborted("the agent has opened a newer stream"));
         }
         self.drop_ended_leases();
-        self.welcome(&agent, effects);
+        self.welcome(&agent, projects, effects);
         Admitted::Session(session)
     }
 
     /// Tells a connected agent what it holds, and carries out the rest.
-    fn welcome(&mut self, agent: &AgentName, effects: Vec<Effect>) {
+    fn welcome(&mut self, agent: &AgentName, projects: Vec<String>, effects: Vec<Effect>) {
         let (keep, rest): (Vec<Effect>, Vec<Effect>) = effects
             .into_iter()
             .partition(|effect| matches!(effect, Effect::Keep { .. }));
@@ -176,6 +181,7 @@ impl Core {
             heartbeat_interval_ms: ms(self.settings.queue.heartbeat_interval),
             orphan_deadline_ms: ms(self.settings.queue.orphan_deadline),
             keep,
+            projects,
         };
         // First of all, so that the agent knows what it holds before it gets more.
         self.send(agent, Out::Welcome(welcome));

@@ -62,6 +62,7 @@ fn connect(core: &mut Core, hello: v1::Hello, doubted: Option<(u64, Instant)>) -
     let admitted = core.connected(Greeting {
         hello,
         grant: None,
+        projects: Vec::new(),
         outbox,
         ending: ending.clone(),
         doubted,

@@ -6,6 +6,7 @@ use tonic::{Request, Status};
 
 use super::session::Caller;
 use crate::audit::Audit;
+use crate::catalog::Catalog;
 use crate::identity::{Grant, Identity, Refused};
 
 /// Who agents are, and where that is known from.
@@ -14,7 +15,11 @@ pub(crate) enum Admission {
     /// The agent is part of this process: it is who it says.
     InProcess,
     /// Their certificates say.
-    Certificates { identity: Identity, audit: Audit },
+    Certificates {
+        identity: Identity,
+        audit: Audit,
+        catalog: Catalog,
+    },
 }
 
 impl Admission {
@@ -45,6 +50,15 @@ impl Admission {
         grant
             .map(Some)
             .ok_or_else(|| Status::unauthenticated("the agent is not known here any more"))
+    }
+
+    /// The paths of the projects that an agent serves alone; empty: it serves all.
+    pub(super) fn projects(&self, grant: Option<&Grant>) -> Vec<String> {
+        let projects = grant.and_then(|grant| grant.projects.as_ref());
+        match (self, projects) {
+            (Admission::Certificates { catalog, .. }, Some(projects)) => catalog.paths_of(projects),
+            _ => Vec::new(),
+        }
     }
 
     /// Whether whoever opened a stream may still be there.

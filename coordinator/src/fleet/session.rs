@@ -89,6 +89,7 @@ async fn admit(
 ) -> Result<Session, Status> {
     let mut hello = hello(inbox).await?;
     let grant = parts.admission.admit(&mut hello, &caller)?;
+    let projects = parts.admission.projects(grant.as_ref());
     if hello.agent.is_empty() {
         return Err(Status::invalid_argument("the hello names no agent"));
     }
@@ -99,6 +100,7 @@ async fn admit(
         let greeting = Greeting {
             hello: hello.clone(),
             grant: grant.clone(),
+            projects: projects.clone(),
             outbox: outbox.clone(),
             ending: ending.clone(),
             doubted,

@@ -1,9 +1,10 @@
 //! How agents come in and stay: join tokens, first certificates, renewals.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
 
-use fleet_model::Timestamp;
+use fleet_model::{ProjectId, Timestamp};
 use fleet_proto::v1;
 use fleet_tls::authority::{BACKDATED, Validity};
 use fleet_tls::certificate::{Leaf, is_name};
@@ -30,6 +31,8 @@ pub(crate) struct Wish {
     pub(crate) name: Option<String>,
     pub(crate) run_untagged: bool,
     pub(crate) protected_only: bool,
+    /// None: all.
+    pub(crate) projects: Option<BTreeSet<ProjectId>>,
     /// None: 15 minutes.
     pub(crate) ttl: Option<Duration>,
 }
@@ -90,6 +93,7 @@ impl Identity {
                 tags: wish.tags,
                 run_untagged: wish.run_untagged,
                 protected_only: wish.protected_only,
+                projects: wish.projects,
             },
             expires_at,
             created_by: created_by.to_owned(),

@@ -37,6 +37,7 @@ impl Fleet {
             name: name.map(str::to_owned),
             run_untagged: true,
             protected_only: false,
+            projects: None,
             ttl,
         };
         self.identity

@@ -101,7 +101,8 @@ pub(crate) enum AgentVerb {
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:
   fleetctl agent join-token
-  fleetctl agent join-token --tags linux,docker --ttl 1h --name b3")]
+  fleetctl agent join-token --tags linux,docker --ttl 1h --name b3
+  fleetctl agent join-token --project group/app --project group/lib")]
 pub(crate) struct JoinToken {
     /// The agent's tags, with commas between
     #[arg(long, value_name = "TAG,…", value_delimiter = ',')]
@@ -118,6 +119,9 @@ pub(crate) struct JoinToken {
     /// Only jobs of protected branches and tags for it
     #[arg(long)]
     pub(crate) protected_only: bool,
+    /// Only jobs of this project for it; may be given more than once [default: all]
+    #[arg(short, long = "project", value_name = "PATH")]
+    pub(crate) projects: Vec<String>,
 }
 
 /// Shows the fleet at a glance: agents, jobs, what is wrong and which settings weaken it.

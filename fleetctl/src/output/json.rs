@@ -270,6 +270,7 @@ impl Json for v1::Agent {
             "certificate_expires_at": rfc3339(self.certificate_expires_at),
             "jobs": self.jobs,
             "executors": self.executors,
+            "projects": self.projects,
         })
     }
 }

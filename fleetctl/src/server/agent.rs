@@ -96,6 +96,7 @@ async fn join_token(arguments: JoinToken, client: &Client, out: &Printer) -> Res
         name: arguments.name.unwrap_or_default(),
         no_untagged: arguments.no_untagged,
         protected_only: arguments.protected_only,
+        projects: arguments.projects,
     };
     let answer = client
         .call(client.fleet().create_join_token(request))
@@ -231,6 +232,7 @@ fn facts(agent: &v1::Agent) -> Vec<Fact> {
         fact("tags", agent.tags.join(", ")),
         fact("runs untagged", yes_no(agent.run_untagged)),
         fact("protected only", yes_no(agent.protected_only)),
+        fact("projects", agent.projects.join(", ")),
         fact("executors", agent.executors.join(", ")),
         fact("host", &agent.host),
         fact("platform", &agent.platform),
@@ -258,6 +260,7 @@ impl Shown for v1::Agent {
         Column::left("HOST"),
         Column::left("PLATFORM").wide(),
         Column::left("EXECUTORS").wide(),
+        Column::left("PROJECTS").wide(),
         Column::left("VERSION"),
         Column::left("JOBS").wide(),
         Column::right("CERTIFICATE").wide(),
@@ -275,6 +278,7 @@ impl Shown for v1::Agent {
             Cell::plain(&self.host),
             Cell::plain(&self.platform),
             Cell::plain(self.executors.join(",")),
+            Cell::plain(self.projects.join(",")),
             Cell::plain(&self.version),
             Cell::plain(jobs.join(",")),
             Cell::plain(time::ahead(self.certificate_expires_at, now)),

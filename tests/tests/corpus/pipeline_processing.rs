@@ -242,6 +242,7 @@ impl Fleet {
             tags: tag.into_iter().collect(),
             run_untagged: false,
             protected_only: false,
+            projects: None,
             draining: false,
             held: Vec::new(),
         })?;

@@ -221,7 +221,8 @@ impl Queue {
         if let Ok(place) = self.place(job) {
             let requirements = self.requirements(place);
             let bound = requirements.agent.is_some();
-            let reason = if bound && self.scheduler.unserved(&requirements).is_some() {
+            let project = self.pipelines.of(place).project;
+            let reason = if bound && self.scheduler.unserved(&requirements, project).is_some() {
                 FailureReason::HOST_COUPLING_LOST
             } else {
                 FailureReason::STUCK_OR_TIMEOUT_FAILURE

@@ -100,12 +100,14 @@ impl Queue {
         let agents: Vec<(AgentName, Obstacle)> = self
             .agents
             .iter()
-            .filter_map(|(name, agent)| Some((name.clone(), agent.obstacle(name, &requirements)?)))
+            .filter_map(|(name, agent)| {
+                Some((name.clone(), agent.obstacle(name, &requirements, project)?))
+            })
             .collect();
         let stuck = since + self.config.stuck_timeout;
         let unserved = self
             .scheduler
-            .unserved(&requirements)
+            .unserved(&requirements, project)
             .map(|unserved| unserved.max(since) + self.config.no_agent_timeout);
         Why::Slot {
             ahead: self.scheduler.ahead(job.id, project, &requirements),

@@ -1,5 +1,6 @@
 //! A queue with one pipeline, steered and read by the names of its jobs.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use fleet_model::{
@@ -125,6 +126,8 @@ pub(crate) struct Fleet {
     pub(crate) now: Timestamp,
     /// Whether agents begin with what they get at once.
     pub(crate) prompt: bool,
+    /// The projects that agents which connect take jobs of.
+    pub(crate) only: Option<BTreeSet<ProjectId>>,
     names: Vec<&'static str>,
 }
 
@@ -135,6 +138,7 @@ impl Fleet {
             queue: Queue::new(Config::default(), Fence(1)),
             now: Timestamp(1_000_000),
             prompt: true,
+            only: None,
             names: Vec::new(),
         }
     }
@@ -223,6 +227,7 @@ impl Fleet {
             tags: tags.iter().map(ToString::to_string).collect(),
             run_untagged: true,
             protected_only: false,
+            projects: self.only.clone(),
             draining: false,
             held: held.iter().map(|fence| (*fence, self.prompt)).collect(),
         })

@@ -10,6 +10,7 @@ mod kept;
 mod order;
 mod people;
 mod pinned;
+mod projects;
 mod revoked;
 mod scale;
 mod stages_and_needs;

@@ -86,6 +86,7 @@ fn agents_may_refuse_untagged_jobs_and_those_of_unprotected_refs() {
             tags: vec!["t".to_owned()],
             run_untagged,
             protected_only,
+            projects: None,
             draining: false,
             held: Vec::new(),
         });

@@ -125,6 +125,7 @@ fn word_of_a_revoked_agent_counts_for_nothing() {
         tags: Vec::new(),
         run_untagged: true,
         protected_only: false,
+        projects: None,
         draining: false,
         held: vec![(fence, true)],
     };
@@ -208,6 +209,7 @@ fn agent_that_says_hello_draining_gets_nothing() {
         tags: Vec::new(),
         run_untagged: true,
         protected_only: false,
+        projects: None,
         draining: true,
         held: Vec::new(),
     });

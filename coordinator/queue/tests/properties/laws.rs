@@ -27,6 +27,8 @@ pub(crate) struct Laws {
     /// What the world was told last.
     jobs_told: BTreeMap<JobId, (JobState, u32)>,
     pipelines_told: BTreeMap<PipelineId, JobState>,
+    /// Agents that take jobs of one project alone.
+    only: BTreeSet<AgentName>,
 }
 
 impl Laws {
@@ -41,6 +43,7 @@ impl Laws {
             overdue: BTreeSet::new(),
             jobs_told: BTreeMap::new(),
             pipelines_told: BTreeMap::new(),
+            only: BTreeSet::new(),
         }
     }
 
@@ -52,6 +55,14 @@ impl Laws {
         answer: &Result<Vec<Effect>, Rejected>,
         after: &Queue,
     ) {
+        if let Input::AgentConnected {
+            agent,
+            projects: Some(_),
+            ..
+        } = input
+        {
+            self.only.insert(agent.clone());
+        }
         match answer {
             Err(_) => self.refusal_changes_nothing(before, after),
             Ok(effects) => {
@@ -143,6 +154,10 @@ impl Laws {
             } else {
                 assert!(attempt > latest, "attempts are leased in order");
                 (*latest, *leases) = (*attempt, 1);
+            }
+            if self.only.contains(agent) {
+                let project = after.job(*job).expect("a job").project;
+                assert_eq!(project, ProjectId(0), "it is for one project");
             }
             let agent = after.agent(agent).expect("an agent");
             assert_eq!(agent.status, AgentStatus::Online);

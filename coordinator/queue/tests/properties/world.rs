@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use fleet_model::{
-    AgentName, FailureReason, Fence, JobId, JobState, Outcome, PipelineId, Timestamp,
+    AgentName, FailureReason, Fence, JobId, JobState, Outcome, PipelineId, ProjectId, Timestamp,
 };
 use fleet_queue::{Config, Effect, Input, NewPipeline, Queue, Rejected, Scheduling};
 
@@ -191,6 +191,7 @@ impl World {
             },
             run_untagged: hello.agent != 1,
             protected_only: hello.agent == 2,
+            projects: (hello.agent == 1).then(|| BTreeSet::from([ProjectId(0)])),
             draining: hello.draining,
             held,
         }

@@ -2,6 +2,8 @@ use std::collections::HashMap;
 
 use tonic::Code;
 
+use fleet_proto::v1::fleet_service_client::FleetServiceClient;
+
 use super::*;
 use crate::store::{Change, Error as StoreError, Limits, Records, Snapshot, Store};
 
@@ -275,4 +277,48 @@ async fn nobody_is_answered_before_the_change_is_durable() {
     }
     drop(closed);
     assert_eq!(answer.await.unwrap().into_inner().path, "group/made");
+}
+
+#[tokio::test]
+async fn an_agent_for_a_project_serves_no_other_when_that_is_deleted() {
+    let world = World::new();
+    let works = works::Works::begin(&world).await;
+    let admin = world.token(Role::Admin, None);
+    let channel = world.serve_all(&works).await;
+    let mut fleet = FleetServiceClient::new(channel);
+    let with = |projects: &[&str]| v1::CreateJoinTokenRequest {
+        projects: projects.iter().map(|path| (*path).to_owned()).collect(),
+        ..Default::default()
+    };
+    let unknown = by(&admin, with(&["group/app", "no/such"]));
+    let refused = fleet.create_join_token(unknown).await.unwrap_err();
+    assert_eq!(refused.code(), Code::NotFound);
+    let made = by(&admin, with(&["other/app"]));
+    let token = fleet.create_join_token(made).await.unwrap().into_inner();
+    let key = fleet_tls::request::Key::generate().unwrap();
+    let joining = v1::JoinRequest {
+        token: token.token,
+        csr: key.request().unwrap().into(),
+        name: "own".into(),
+        clock_unix_ms: jiff::Timestamp::now().as_millisecond() as u64,
+    };
+    works.api.identity.join(joining, None).await.unwrap();
+    let show = || {
+        let name = "own".to_owned();
+        by(&admin, v1::GetAgentRequest { name })
+    };
+    let agent = fleet.get_agent(show()).await.unwrap().into_inner();
+    assert_eq!(agent.projects, ["other/app"]);
+    let catalog = &world.setup.catalog;
+    let id = catalog.project("other/app").unwrap().id;
+    catalog.delete_project(id).unwrap();
+    let again = NewProject {
+        path: "other/app".into(),
+        ..NewProject::default()
+    };
+    catalog.create_project(again).unwrap();
+    let agent = fleet.get_agent(show()).await.unwrap().into_inner();
+    assert_eq!(agent.projects, [format!("(deleted project {id})")]);
+    let grant = works.api.identity.grant("own").unwrap();
+    assert_eq!(grant.projects, Some([id].into()));
 }

@@ -82,6 +82,7 @@ impl Works {
             core,
             sources: Sources::load(&mut Records::default(), from).unwrap(),
             identity: identity.unwrap(),
+            catalog: catalog.clone(),
             journal: journal.clone(),
             audit: audit.clone(),
             agents_url: "https://fleet.example:8444".into(),
@@ -148,6 +149,7 @@ async fn connect(api: &Api) -> mpsc::Receiver<Result<v1::CoordinatorMessage, Sta
         name: Some(AGENT.into()),
         run_untagged: true,
         protected_only: false,
+        projects: None,
         ttl: None,
     };
     let (token, _mark) = api.identity.create_join_token(wish, "ann").unwrap();
@@ -169,6 +171,7 @@ async fn connect(api: &Api) -> mpsc::Receiver<Result<v1::CoordinatorMessage, Sta
     let greeting = Greeting {
         hello,
         grant: None,
+        projects: Vec::new(),
         outbox,
         ending: Ending::default(),
         doubted: None,

@@ -149,6 +149,7 @@ async fn a_job_reads_its_own_project_while_it_runs_and_nothing_else() {
     let greeting = Greeting {
         hello,
         grant: None,
+        projects: Vec::new(),
         outbox,
         ending: Ending::default(),
         doubted: None,

@@ -135,6 +135,7 @@ impl Fleet {
                     tags: agent.tags.clone(),
                     run_untagged: true,
                     protected_only: false,
+                    projects: None,
                     draining: false,
                     held,
                 });
