@@ -111,6 +111,7 @@ impl World {
         let greeting = Greeting {
             hello,
             grant: None,
+            projects: Vec::new(),
             outbox,
             ending: Ending::default(),
             doubted: None,

@@ -207,6 +207,7 @@ fn request(project: ProjectId) -> NewPipeline {
         image: None,
         services: Vec::new(),
         script: vec!["make".into()],
+        pinned_to: None,
         after_script: Vec::new(),
         artifacts: Vec::new(),
         caches: Vec::new(),

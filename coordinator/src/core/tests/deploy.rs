@@ -210,6 +210,7 @@ fn job(name: &str, action: EnvironmentAction) -> PlannedJob {
         image: None,
         services: Vec::new(),
         script: vec!["true".into()],
+        pinned_to: None,
         after_script: Vec::new(),
         artifacts: Vec::new(),
         caches: Vec::new(),
