@@ -1,7 +1,7 @@
 //! A registry that trusts the coordinator's tokens: the real program, asked as
 //! clients ask it.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -84,6 +84,15 @@ fn a_registry_believes_the_coordinator_and_a_job_only_while_it_runs() -> Result<
             &ann,
             &["--project", PROJECT, "--name", "gitlab-deploy-token"],
         )?;
+        let password = format!("Planted{}", "q7Zr9Kd2");
+        let file = ann.write("password", format!("{password}\n"))?;
+        let file = file.display().to_string();
+        let words = ["registry", "add", "two.example", "--username", "robot"];
+        let place = ["--password-file", &file, "--project", PROJECT];
+        ann.ok(&[&words[..], &place].concat())?;
+        let listed = ann.json(&["registry", "list", "--project", PROJECT])?;
+        ensure!(listed[0]["registry"] == "two.example", "{listed}");
+        ensure!(!listed.to_string().contains(&password), "{listed}");
         let clone = ann.clone_of(PROJECT)?;
         clone.write("images.sh", IMAGES)?;
         let sha = clone.push_pipeline(JOB)?;
@@ -105,6 +114,12 @@ fn a_registry_believes_the_coordinator_and_a_job_only_while_it_runs() -> Result<
         // From elsewhere, too: but only while the job runs.
         let token = std::fs::read_to_string(fleet.marks().join("token"))?;
         let of_job = format!("gitlab-ci-token:{token}");
+        for (secret, what) in [(&password, "password"), (&deploy.secret, "deploy token")] {
+            for place in [fleet.coordinator.data(), &fleet.root().join("logs")] {
+                let found = holds(place, secret.as_bytes())?;
+                ensure!(found.is_none(), "the {what} is in {found:?}");
+            }
+        }
         ensure!(asked(&ann, "pull", &of_job, PROJECT)? == "200 200");
         fleet.make_file("enough")?;
         let ended = ann.wait_end(&pipeline, SOON)?;
@@ -143,6 +158,27 @@ fn a_registry_believes_the_coordinator_and_a_job_only_while_it_runs() -> Result<
         ensure!(images(fleet, &vic, "pull", &of_vic, "group/app/sub")? == "200 200");
         Ok(())
     })
+}
+
+/// A file below a folder that has this text in it.
+fn holds(folder: &Path, text: &[u8]) -> Result<Option<PathBuf>> {
+    for entry in std::fs::read_dir(folder)? {
+        let entry = entry?;
+        let (path, kind) = (entry.path(), entry.file_type()?);
+        let found = if kind.is_dir() {
+            holds(&path, text)?
+        } else if kind.is_file() {
+            let all = std::fs::read(&path)?;
+            let has = all.windows(text.len()).any(|part| part == text);
+            has.then_some(path)
+        } else {
+            None
+        };
+        if found.is_some() {
+            return Ok(found);
+        }
+    }
+    Ok(None)
 }
 
 /// A deploy token, as it was printed.
