@@ -32,6 +32,7 @@ use std::time::Duration;
 use bollard::models::{ContainerCreateBody, HostConfig};
 use fleet_model::FailureReason;
 use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep};
 
 use super::shell::{Host, Shell};
 use super::{
@@ -53,6 +54,9 @@ pub fn check_volume(text: &str) -> Result<(), String> {
     Volume::parse(text).map(drop)
 }
 
+/// How long an engine that went away is waited for, so that nothing is left in it.
+const BACK_WITHIN: Duration = Duration::from_secs(60);
+const LOOK_AGAIN: Duration = Duration::from_millis(500);
 /// Runs its arguments so that everybody may write to what they make.
 const OPENED: &str = "umask 0000; exec \"$@\"";
 /// Where containers find the engine, if they may.
@@ -294,6 +298,38 @@ impl Docker {
         containers.build = Build::Starting(starting);
         Ok(())
     }
+}
+
+/// What an engine says of itself.
+pub(crate) struct Looked {
+    pub(crate) version: String,
+    /// What jobs will miss, and what to mend.
+    pub(crate) missing: Vec<&'static str>,
+}
+
+/// Looks whether the engine can run jobs.
+///
+/// # Errors
+/// It is not there, or cannot.
+pub(crate) async fn look(docker: &crate::Docker) -> Result<Looked, Error> {
+    let engine = engine::connect(&docker.socket)?;
+    let version = engine::check(&engine).await?;
+    let info = engine.info().await;
+    let info = info.map_err(|error| engine::failed("ask the Docker engine about itself", error))?;
+    let mut missing = Vec::new();
+    if docker.memory.is_some() && info.memory_limit == Some(false) {
+        missing.push("its kernel has no limits of memory, which docker-memory needs");
+    }
+    if docker.nano_cpus.is_some() && info.cpu_cfs_quota == Some(false) {
+        missing.push("its kernel has no limits of processors, which docker-cpus needs");
+    }
+    if !rustix::process::geteuid().is_root() {
+        missing.push(
+            "the agent is not root: what jobs' containers write as other users it can neither \
+             check out over nor remove",
+        );
+    }
+    Ok(Looked { version, missing })
 }
 
 /// Removes what the job with this mark has in the engine.
@@ -571,8 +607,20 @@ async fn remove(site: &Site, mark: &Mark, build: Build) -> Result<(), Error> {
     if let Build::Starting(starting) = build {
         let _removed_next = starting.await;
     }
-    let removed = remove::all_of(&site.engine, mark.id()).await;
-    removed.map_err(|error| engine::failed("remove what the job had in the Docker engine", error))
+    let until = Instant::now() + BACK_WITHIN;
+    loop {
+        match remove::all_of(&site.engine, mark.id()).await {
+            Ok(()) => return Ok(()),
+            // It is being restarted.
+            Err(error) if engine::is_gone(&error) && Instant::now() < until => {
+                sleep(LOOK_AGAIN).await;
+            }
+            Err(error) => {
+                let what = "remove what the job had in the Docker engine";
+                return Err(engine::failed(what, error));
+            }
+        }
+    }
 }
 
 impl Drop for Containers {

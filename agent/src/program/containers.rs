@@ -132,6 +132,22 @@ pub(super) struct Containers {
 }
 
 impl Containers {
+    /// Whether jobs may have the engine's socket, of all the projects that this agent
+    /// serves: it was joined for all of them.
+    ///
+    /// # Errors
+    /// They may not, and what to do.
+    pub(super) fn check_socket(&self) -> Result<(), String> {
+        if self.docker_socket && !self.docker_socket_shared {
+            return Err(
+                "docker-socket gives jobs this host, and this agent was joined for all projects: \
+                 say docker-socket-shared if all of them may have it"
+                    .to_owned(),
+            );
+        }
+        Ok(())
+    }
+
     /// The Docker executor's settings; none where jobs do not run in containers.
     pub(super) fn docker(&self) -> Option<Docker> {
         let wait = self.wait_for_services_timeout;

@@ -116,6 +116,7 @@ async fn read_again<R>(
 }
 
 fn settings(run: &Run, state: &Path, agent: &str, jobs: Jobs) -> Result<Settings, Failure> {
+    run.containers.check_socket().map_err(Failure::failed)?;
     let builds_dir = run.builds_dir.clone();
     let builds_dir = builds_dir.unwrap_or_else(|| state.join("builds"));
     Ok(Settings {

@@ -13,7 +13,7 @@ use tonic::{Code, Status};
 use super::failure::Failure;
 use super::settings::Run;
 use crate::date::{self, Date};
-use crate::executor::Mark;
+use crate::executor::{self, Mark};
 use crate::identity::Identity;
 
 /// How long the coordinator has to answer.
@@ -52,6 +52,7 @@ pub(super) async fn doctor(run: Run) -> Result<(), Failure> {
         ("state folder", disk(&state)),
         ("builds folder", disk(&builds)),
     ]);
+    findings.extend(engine(&run).await);
     let mut report = String::new();
     for (what, found) in &findings {
         let (word, text) = match found {
@@ -74,6 +75,29 @@ pub(super) async fn doctor(run: Run) -> Result<(), Failure> {
             "this host cannot run jobs: {count} checks failed"
         ))),
     }
+}
+
+/// The Docker engine, where jobs run in its containers.
+async fn engine(run: &Run) -> Option<(&'static str, Found)> {
+    let docker = run.containers.docker()?;
+    let asked = tokio::time::timeout(ANSWERED_WITHIN, executor::look(&docker)).await;
+    let found = match asked {
+        Err(_) => Found::Fail(format!(
+            "the Docker engine at {} does not answer",
+            docker.socket.display()
+        )),
+        Ok(Err(error)) => Found::Fail(format!(
+            "{error}; start it, let this user use it, or say another one with --docker-host"
+        )),
+        Ok(Ok(looked)) => {
+            let text = format!("version {}", looked.version);
+            match &looked.missing[..] {
+                [] => Found::Ok(text),
+                missing => Found::Warn(format!("{text}; {}", missing.join("; "))),
+            }
+        }
+    };
+    Some(("engine", found))
 }
 
 fn identity(state: &Path, now: SystemTime) -> Found {

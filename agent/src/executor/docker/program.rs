@@ -24,7 +24,7 @@ const AHEAD: usize = 8 << 20;
 /// How long the engine may take to hand over the last output of a program that has
 /// ended; its connection may stay open for ever.
 const LAST_OUTPUT: Duration = Duration::from_secs(5);
-/// How often an engine that went away is asked again how a program ended.
+/// How often an engine that cannot say how a program ended is asked again.
 const ASKED_AGAIN: u32 = 3;
 /// How long a killed container may take to end.
 const GONE_WITHIN: Duration = Duration::from_secs(60);
@@ -146,6 +146,11 @@ async fn exit(engine: &Docker, id: &str) -> Result<i32, Error> {
             },
         };
         tries += 1;
+        // With the engine went the program's output, and as a rule the program itself:
+        // what it says when it is back is no program's own exit code.
+        if engine::is_gone(&error) {
+            return Err(lost(&error));
+        }
         if engine::status(&error) == Some(404) {
             return Err(Error::Engine(
                 "the job's container was removed while it ran, and not by this agent".to_owned(),

@@ -137,12 +137,12 @@ fn ports(found: &ContainerInspectResponse) -> Result<Vec<u16>, String> {
     let Some(config) = &found.config else {
         return Ok(Vec::new());
     };
-    let own = config.env.iter().flatten().filter_map(|variable| {
+    let mut own = config.env.iter().flatten().filter_map(|variable| {
         let (key, value) = variable.split_once('=')?;
         key.eq_ignore_ascii_case("HEALTHCHECK_TCP_PORT")
             .then_some(value)
     });
-    if let Some(port) = own.last() {
+    if let Some(port) = own.next_back() {
         let port = port
             .trim()
             .parse()
