@@ -259,3 +259,45 @@ fn gone(result: io::Result<()>) -> io::Result<()> {
         _ => Ok(()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use tempfile::TempDir;
+
+    use super::*;
+
+    #[test]
+    fn nothing_a_container_left_in_a_repository_steers_git() {
+        let folder = TempDir::new().unwrap();
+        let (project, kept) = (folder.path().join("project"), folder.path().join("kept"));
+        fs::create_dir(&project).unwrap();
+        fs::write(&kept, "kept").unwrap();
+        Repository::open(&project, Users::Containers).unwrap();
+        let git = project.join(".git");
+        for name in ["HEAD", "index"] {
+            let _not_there = fs::remove_file(git.join(name));
+            symlink(&kept, git.join(name)).unwrap();
+        }
+        symlink(&kept, git.join("refs/x")).unwrap();
+        symlink(&kept, git.join("objects/x")).unwrap();
+        fs::write(git.join("config"), "[core]\n\tfsmonitor = evil\n").unwrap();
+        fs::write(git.join("objects/info/alternates"), "/else/where\n").unwrap();
+        fs::create_dir(git.join("logs")).unwrap();
+        symlink(&kept, git.join("logs/HEAD")).unwrap();
+        Repository::open(&project, Users::Containers).unwrap();
+        for name in [
+            "config",
+            "index",
+            "logs",
+            "objects/info/alternates",
+            "objects/x",
+            "refs/x",
+        ] {
+            assert!(fs::symlink_metadata(git.join(name)).is_err(), "{name}");
+        }
+        assert_eq!(fs::read_to_string(git.join("HEAD")).unwrap(), UNBORN);
+        assert_eq!(fs::read_to_string(kept).unwrap(), "kept");
+    }
+}
