@@ -1,12 +1,13 @@
 //! `fleetctl run` with this machine's Docker engine: as people have it.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
+use std::process::Command;
 
 use anyhow::{Result, ensure};
 use fleet_tests::docker::{Account, Alone, BUSYBOX, Engine, Login};
-use fleet_tests::{Project, wait_for};
+use fleet_tests::{Project, fleetctl, wait_for};
 use rustix::process::Signal;
 
 const MIXED: &str = "
@@ -195,5 +196,68 @@ fn images_are_pulled_with_the_users_own_logins_and_helpers() -> Result<()> {
     broken.expect_exit(1)?;
     broken.expect_text("is no name of a credential helper")?;
     ensure!(!helped.output().contains(PASSWORD));
+    Ok(())
+}
+
+#[test]
+fn people_who_are_not_root_get_their_files_back() -> Result<()> {
+    let alone = engine()?;
+    let project = Project::with_pipeline(
+        "job:
+  image: busybox:test
+  script:
+    - test ! -e made
+    - mkdir -p made/deep
+    - echo x > made/deep/file
+    - chmod 700 made made/deep
+    - ln -s /etc/passwd made/deep/link
+    - id -u
+",
+    )?;
+    // Somebody of the group that may use the engine.
+    let root = project.dir().join("..");
+    let given = Command::new("chown")
+        .args(["-R", "65534:65534"])
+        .arg(&root)
+        .status()?;
+    ensure!(given.success());
+    let socket = alone.engine.socket();
+    open_way(&socket)?;
+    fs::set_permissions(&socket, fs::Permissions::from_mode(0o666))?;
+    for _again in 0..2 {
+        let run = project.program("setpriv".as_ref()).args([
+            "--reuid=65534",
+            "--regid=65534",
+            "--clear-groups",
+        ]);
+        let run = run.args([fleetctl()?]).args(["run"]);
+        let finished = run.env("DOCKER_HOST", alone.engine.host()).finish()?;
+        finished.expect_exit(0)?;
+        expect_clean(&alone.engine)?;
+    }
+    let mut todo = vec![root.join("home/.cache/fleet")];
+    while let Some(folder) = todo.pop() {
+        for entry in fs::read_dir(folder)? {
+            let entry = entry?;
+            let found = entry.metadata()?;
+            ensure!(found.uid() == 65534, "{entry:?}");
+            if found.is_dir() {
+                todo.push(entry.path());
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Lets everybody into the folders on the way to `path`.
+fn open_way(path: &Path) -> Result<()> {
+    for folder in path
+        .ancestors()
+        .skip(1)
+        .take_while(|folder| folder.parent().is_some())
+    {
+        let mode = fs::metadata(folder)?.permissions().mode();
+        fs::set_permissions(folder, fs::Permissions::from_mode(mode | 0o111))?;
+    }
     Ok(())
 }

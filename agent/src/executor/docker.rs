@@ -14,6 +14,7 @@ mod image;
 mod labels;
 mod names;
 mod network;
+mod own;
 mod program;
 mod ready;
 mod remove;
@@ -471,6 +472,7 @@ impl Executor for Docker {
             },
             blueprint: None,
             build: Build::None,
+            folders: [request.project.to_owned(), request.temporary.to_owned()],
             keep: self.settings.keep,
         };
         match self.furnish(&mut containers, request, say).await {
@@ -495,6 +497,8 @@ pub struct Containers {
     /// None: not known yet.
     blueprint: Option<Arc<Blueprint>>,
     build: Build,
+    /// What containers see of the host and may have written to.
+    folders: [PathBuf; 2],
     /// Whether what has run stays when the job is over.
     keep: bool,
 }
@@ -591,6 +595,12 @@ impl Environment for Containers {
     async fn destroy(mut self) -> Result<(), Error> {
         let build = std::mem::replace(&mut self.build, Build::None);
         let host = self.host.take();
+        if let Some(blueprint) = &self.blueprint
+            && let Err(error) = own::take_back(&self.site, blueprint, &self.folders).await
+        {
+            // The next job says what it cannot remove.
+            tracing::warn!(%error, "files of a job are left");
+        }
         let removed = match build {
             Build::Stopped(_) if self.keep => Ok(()),
             build => remove(&self.site, &self.mark, build).await,
