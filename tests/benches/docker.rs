@@ -2,12 +2,13 @@
 //!
 //! `cargo build --release --bins && cargo bench -p fleet-tests --bench docker`
 //! prints the table of `docs/performance.md`: four small jobs in three stages on
-//! one host of a fleet, beside three bare `docker run --rm` on the same engine, one
+//! one host of a fleet and by `fleetctl run`, beside three bare `docker run --rm` on the same engine, one
 //! after another - as many as the pipeline has stages. Needs root.
 
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
+use fleet_tests::Project;
 use fleet_tests::docker::{BUSYBOX, Engine};
 use fleet_tests::fleet::{Person, Setup};
 
@@ -29,22 +30,30 @@ fn main() -> Result<()> {
         fleet.project(PROJECT)?;
         let ann = fleet.person("ann", "maintainer")?;
         let engine = fleet.hosts[0].docker()?;
-        let (mut bare, mut whole) = (Vec::new(), Vec::new());
+        let project = Project::with_pipeline(FOUR_JOBS)?;
+        project.write("file.txt", "read by every job\n")?;
+        let (mut bare, mut whole, mut local) = (Vec::new(), Vec::new(), Vec::new());
         bare_runs(engine)?;
         pipeline(&ann, 0)?;
+        local_run(&project, engine)?;
         // In turn, so that whatever else the machine does hits both alike.
         for run in 1..=RUNS {
             bare.push(bare_runs(engine)?);
             whole.push(pipeline(&ann, run)?);
+            local.push(local_run(&project, engine)?);
         }
         engine.wait_clean()?;
         println!("| what | median | fastest | slowest | runs |");
         println!("|---|---|---|---|---|");
         let bare = row("3 × `docker run --rm`, one after another", bare);
         let whole = row("4 jobs with an image in 3 stages, through the fleet", whole);
+        let local = row("the same, `fleetctl run`", local);
+        let times = |what: Duration| what.as_secs_f64() / bare.as_secs_f64();
         println!(
-            "\nthe pipeline takes {:.2} times as long as its containers",
-            whole.as_secs_f64() / bare.as_secs_f64()
+            "\nas long as its containers: {:.2} times through the fleet, {:.2} times by \
+             `fleetctl run`",
+            times(whole),
+            times(local)
         );
         Ok(())
     })
@@ -56,6 +65,11 @@ fn bare_runs(engine: &Engine) -> Result<Duration> {
         engine.ok(&["run", "--rm", BUSYBOX.name, "sh", "-c", "echo hello"])?;
     }
     Ok(started.elapsed())
+}
+
+fn local_run(project: &Project, engine: &Engine) -> Result<Duration> {
+    let run = project.fleetctl(&["run", "--jobs", "2"])?;
+    run.env("DOCKER_HOST", engine.host()).time()
 }
 
 /// From the push being taken to the end of the last job, by the coordinator's

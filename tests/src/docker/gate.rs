@@ -2,12 +2,13 @@
 
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 
-use crate::fleet::HUB;
 use crate::fleet::network::Namespace;
-use crate::wait::wait_for;
+use crate::fleet::{HUB, Person, PipelineView};
+use crate::wait::{DEADLINE, wait_within};
 
 /// A port of the hub at which whoever connects waits until it is opened, from
 /// inside containers too: `nc 10.213.0.1 PORT < /dev/null`.
@@ -41,13 +42,21 @@ impl Gate {
         Ok(Gate { state })
     }
 
-    /// Waits until somebody waits at it.
+    /// Waits until a job of a pipeline, or what it started, waits at it.
     ///
     /// # Errors
-    /// If nobody comes.
-    pub fn wait(&self) -> Result<()> {
-        wait_for("somebody at the gate", || {
-            Ok((!lock(&self.state).waiting.is_empty()).then_some(()))
+    /// If nobody comes, or the job ends instead: with its log.
+    pub fn wait(&self, person: &Person, pipeline: &PipelineView, job: &str) -> Result<()> {
+        let what = format!("the job {job} at the gate");
+        wait_within(DEADLINE, Duration::from_millis(50), &what, || {
+            if !lock(&self.state).waiting.is_empty() {
+                return Ok(Some(()));
+            }
+            let job = person.job(pipeline, job)?;
+            if ["success", "failed", "canceled", "skipped"].contains(&job.status.as_str()) {
+                bail!("{job:?}\n{}", person.log(&job)?);
+            }
+            Ok(None)
         })
     }
 
