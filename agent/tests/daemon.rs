@@ -753,6 +753,7 @@ async fn a_supervisor_logs_as_its_agent_does() {
         heartbeat_interval_ms: 600_000,
         orphan_deadline_ms: 1000,
         keep: Vec::new(),
+        projects: Vec::new(),
     }))
     .await;
     talk.say(world.lease("sleep 600")).await;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use fleet_tests::docker::{Account, BUSYBOX, Engine, Login, TOOLS};
 use fleet_tests::fleet::{Disk, Fleet, JobView, Person, PipelineView, Setup};
-use fleet_tests::wait_for;
+use fleet_tests::{wait_for, wait_within};
 
 const PROJECT: &str = "group/app";
 const LONG: Duration = Duration::from_secs(90);
@@ -82,6 +82,28 @@ fails:
         admin.ok(&["job", "cancel", &waits])?;
         admin.wait_end(&pipeline, LONG)?;
         engine(fleet)?.wait_clean()
+    })
+}
+
+#[test]
+fn loss_of_the_engine_fails_the_job_and_is_cleaned_up_when_it_is_back() -> Result<()> {
+    Setup::hosts(1).docker().run(|fleet| {
+        let gate = fleet.gate(7001)?;
+        let (admin, pipeline) = start(fleet, WAITS)?;
+        gate.wait(&admin, &pipeline, "waits")?;
+        engine(fleet)?.kill()?;
+        engine(fleet)?.start()?;
+        let ended = ended(&admin, &pipeline, "waits")?;
+        expect_failed(&ended, "runner_system_failure", &["it waits", "ngine"])?;
+        engine(fleet)?.wait_clean()?;
+
+        // The host is as good as before.
+        gate.open();
+        admin.ok(&["job", "retry", &ended.0.id.to_string()])?;
+        wait_within(LONG, Duration::from_millis(100), "the job to pass", || {
+            let now = admin.pipeline(PROJECT, "last")?;
+            Ok((now.status == "success").then_some(()))
+        })
     })
 }
 

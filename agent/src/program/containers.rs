@@ -105,7 +105,8 @@ pub(super) struct Containers {
     #[arg(long, env = "FLEET_DOCKER_SOCKET", value_name = "BOOL", action = ArgAction::Set, default_value = "false")]
     pub(super) docker_socket: bool,
 
-    /// Whether an agent that gives jobs the socket may serve all projects
+    /// Whether jobs of all projects that this agent serves may have the socket; join it
+    /// for those that may alone, with join-token --project
     #[arg(long, env = "FLEET_DOCKER_SOCKET_SHARED", value_name = "BOOL", action = ArgAction::Set, default_value = "false")]
     pub(super) docker_socket_shared: bool,
 
@@ -132,16 +133,16 @@ pub(super) struct Containers {
 }
 
 impl Containers {
-    /// Whether jobs may have the engine's socket, of all the projects that this agent
-    /// serves: it was joined for all of them.
+    /// Whether jobs may have the engine's socket: its owner has said of all the projects
+    /// that this agent serves that they may.
     ///
     /// # Errors
     /// They may not, and what to do.
     pub(super) fn check_socket(&self) -> Result<(), String> {
         if self.docker_socket && !self.docker_socket_shared {
             return Err(
-                "docker-socket gives jobs this host, and this agent was joined for all projects: \
-                 say docker-socket-shared if all of them may have it"
+                "docker-socket gives jobs this host: join this agent for the projects that may \
+                 have it (fleetctl agent join-token --project), and say docker-socket-shared"
                     .to_owned(),
             );
         }

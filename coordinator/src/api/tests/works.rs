@@ -212,7 +212,6 @@ fn request(project: ProjectId) -> NewPipeline {
         artifacts: Vec::new(),
         caches: Vec::new(),
         hooks: Vec::new(),
-        pinned_to: None,
     };
     let mut build = job("build", When::OnSuccess);
     build.environment = Some(fleet_model::Environment {

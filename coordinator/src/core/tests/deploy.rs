@@ -215,7 +215,6 @@ fn job(name: &str, action: EnvironmentAction) -> PlannedJob {
         artifacts: Vec::new(),
         caches: Vec::new(),
         hooks: Vec::new(),
-        pinned_to: None,
     }
 }
 
