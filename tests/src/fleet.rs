@@ -77,7 +77,7 @@ impl Setup {
         self
     }
 
-    /// A Docker engine on each host, with [`BUSYBOX`](crate::docker::BUSYBOX), for
+    /// A Docker engine on each host, with [`BUSYBOX`], for
     /// agents that run their jobs in it. What lies there under a name of the
     /// harness is for all jobs.
     #[must_use]
