@@ -9,6 +9,8 @@
 
 mod allowed;
 mod build;
+mod care;
+mod containers;
 mod engine;
 mod image;
 mod labels;
@@ -32,18 +34,16 @@ use std::time::Duration;
 
 use bollard::models::{ContainerCreateBody, HostConfig};
 use fleet_model::FailureReason;
-use tokio::task::JoinHandle;
-use tokio::time::{Instant, sleep};
 
-use super::shell::{Host, Shell};
-use super::{
-    Command, Ended, Environment, Error, Executor, Mark, Output, Place, Request, Say, Stop, Users,
-};
+use super::shell::Shell;
+use super::{Environment, Error, Executor, Mark, Request, Say, Users};
 use crate::{Settings, expand};
-use build::Started;
+pub(crate) use care::{look, remove_left, sweep};
+pub(super) use containers::Containers;
+use containers::{Build, Umask};
 use labels::{Kind, Labels};
 use names::{Names, Protection};
-use program::{End, Manners};
+use program::Manners;
 use site::{Blueprint, Site};
 use volumes::Volume;
 
@@ -55,11 +55,6 @@ pub fn check_volume(text: &str) -> Result<(), String> {
     Volume::parse(text).map(drop)
 }
 
-/// How long an engine that went away is waited for, so that nothing is left in it.
-const BACK_WITHIN: Duration = Duration::from_secs(60);
-const LOOK_AGAIN: Duration = Duration::from_millis(500);
-/// Runs its arguments so that everybody may write to what they make.
-const OPENED: &str = "umask 0000; exec \"$@\"";
 /// Where containers find the engine, if they may.
 const SOCKET: &str = "/var/run/docker.sock";
 
@@ -301,76 +296,6 @@ impl Docker {
     }
 }
 
-/// What an engine says of itself.
-pub(crate) struct Looked {
-    pub(crate) version: String,
-    /// What jobs will miss, and what to mend.
-    pub(crate) missing: Vec<&'static str>,
-}
-
-/// Looks whether the engine can run jobs.
-///
-/// # Errors
-/// It is not there, or cannot.
-pub(crate) async fn look(docker: &crate::Docker) -> Result<Looked, Error> {
-    let engine = engine::connect(&docker.socket)?;
-    let version = engine::check(&engine).await?;
-    let info = engine.info().await;
-    let info = info.map_err(|error| engine::failed("ask the Docker engine about itself", error))?;
-    let mut missing = Vec::new();
-    if docker.memory.is_some() && info.memory_limit == Some(false) {
-        missing.push("its kernel has no limits of memory, which docker-memory needs");
-    }
-    if docker.nano_cpus.is_some() && info.cpu_cfs_quota == Some(false) {
-        missing.push("its kernel has no limits of processors, which docker-cpus needs");
-    }
-    if !rustix::process::geteuid().is_root() {
-        missing.push(
-            "the agent is not root: what jobs' containers write as other users it can neither \
-             check out over nor remove",
-        );
-    }
-    Ok(Looked { version, missing })
-}
-
-/// Removes what the job with this mark has in the engine.
-///
-/// # Errors
-/// The engine's; then something may be left.
-pub(crate) async fn remove_left(docker: &crate::Docker, mark: &Mark) -> Result<(), Error> {
-    let engine = engine::connect(&docker.socket)?;
-    let removed = remove::all_of(&engine, mark.id()).await;
-    removed.map_err(|error| engine::failed("remove what a job left in the Docker engine", error))
-}
-
-/// Removes what jobs of the agent with the state folder `state` have in the engine
-/// but those that `alive` names, which is asked after the engine was: a job writes
-/// its mark down before it makes anything. Returns how many jobs had left something.
-///
-/// # Errors
-/// The engine's; or `alive` cannot say, and nothing is removed.
-pub(crate) async fn sweep(
-    docker: &crate::Docker,
-    state: &Path,
-    alive: impl FnOnce() -> io::Result<Vec<Mark>>,
-) -> Result<usize, Error> {
-    const WHAT: &str = "look for what jobs left in the Docker engine";
-    let engine = engine::connect(&docker.socket)?;
-    let found = remove::marks(&engine, &system_id(state)).await;
-    let mut found = found.map_err(|error| engine::failed(WHAT, error))?;
-    let alive = alive().map_err(|error| Error::Engine(format!("{WHAT}: {error}")))?;
-    for mark in alive {
-        found.remove(mark.id());
-    }
-    for mark in &found {
-        let removed = remove::all_of(&engine, mark).await;
-        removed.map_err(|error| {
-            engine::failed("remove what a job left in the Docker engine", error)
-        })?;
-    }
-    Ok(found.len())
-}
-
 /// What tells the objects of one agent in an engine from all others': of another
 /// host, or another state folder.
 fn system_id(state: &Path) -> String {
@@ -482,170 +407,5 @@ impl Executor for Docker {
                 Err(error)
             }
         }
-    }
-}
-
-/// The containers of one job, and the host beside them.
-#[derive(Debug)]
-pub struct Containers {
-    site: Arc<Site>,
-    mark: Mark,
-    /// None: all is over.
-    host: Option<Host>,
-    umask: Umask,
-    manners: Manners,
-    /// None: not known yet.
-    blueprint: Option<Arc<Blueprint>>,
-    build: Build,
-    /// What containers see of the host and may have written to.
-    folders: [PathBuf; 2],
-    /// Whether what has run stays when the job is over.
-    keep: bool,
-}
-
-/// Who may write to what the agent's tools make.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Umask {
-    /// As the agent's own umask has it.
-    Agents,
-    /// Everybody: a job's container may run as any user.
-    Open,
-}
-
-/// The container of the user's commands.
-#[derive(Debug)]
-enum Build {
-    /// There is none.
-    None,
-    /// It is on its way, or waits for its program.
-    Starting(JoinHandle<Result<Started, Error>>),
-    /// It has run, and can again.
-    Stopped(String),
-}
-
-impl Containers {
-    /// A container that waits for its program.
-    async fn started(&mut self) -> Result<Started, Error> {
-        let blueprint = self.blueprint.as_ref().ok_or_else(nothing)?;
-        match std::mem::replace(&mut self.build, Build::None) {
-            Build::Starting(starting) => starting
-                .await
-                .map_err(|error| Error::Engine(format!("start the job's container: {error}")))?,
-            Build::Stopped(id) => build::start(&self.site.engine, id, &blueprint.image).await,
-            Build::None => self.site.start(blueprint).await,
-        }
-    }
-}
-
-fn nothing() -> Error {
-    Error::Engine("the job has no containers".to_owned())
-}
-
-impl Environment for Containers {
-    /// The user's commands run in the job's own container, whatever they are for.
-    async fn script<S: Stop>(
-        &mut self,
-        _place: Place,
-        program: &[u8],
-        output: Output<'_>,
-        stop: &mut S,
-    ) -> Result<Ended, Error> {
-        let started = self.started().await?;
-        let id = started.id.clone();
-        let engine = &self.site.engine;
-        let ended = program::run(engine, started, program, self.manners, output, stop).await?;
-        match ended {
-            End::Exited(code) => {
-                let out_of_memory = code != 0 && build::out_of_memory(engine, &id).await;
-                self.build = Build::Stopped(id);
-                Ok(match out_of_memory {
-                    true => Ended::OutOfMemory(code),
-                    false => Ended::Exited(code),
-                })
-            }
-            End::Stopped => {
-                let removed = build::remove(engine, &id).await;
-                removed.map_err(|error| engine::failed("remove the job's container", error))?;
-                Ok(Ended::Stopped)
-            }
-        }
-    }
-
-    /// The agent's own tools run on the host: no image need have them.
-    async fn command<S: Stop>(
-        &mut self,
-        command: &Command,
-        output: Output<'_>,
-        stop: &mut S,
-    ) -> Result<Ended, Error> {
-        let host = self.host.as_mut().ok_or_else(nothing)?;
-        match self.umask {
-            Umask::Agents => host.command(command, output, stop).await,
-            Umask::Open => {
-                let opened = command.clone().after("sh", ["-c", OPENED, "sh"]);
-                host.command(&opened, output, stop).await
-            }
-        }
-    }
-
-    fn host_name(&self) -> Option<String> {
-        Some(self.site.names.unique())
-    }
-
-    async fn destroy(mut self) -> Result<(), Error> {
-        let build = std::mem::replace(&mut self.build, Build::None);
-        let host = self.host.take();
-        if let Some(blueprint) = &self.blueprint
-            && let Err(error) = own::take_back(&self.site, blueprint, &self.folders).await
-        {
-            // The next job says what it cannot remove.
-            tracing::warn!(%error, "files of a job are left");
-        }
-        let removed = match build {
-            Build::Stopped(_) if self.keep => Ok(()),
-            build => remove(&self.site, &self.mark, build).await,
-        };
-        if let Some(host) = host {
-            host.destroy().await?;
-        }
-        removed
-    }
-}
-
-async fn remove(site: &Site, mark: &Mark, build: Build) -> Result<(), Error> {
-    // Given up halfway, it might make something after all was removed.
-    if let Build::Starting(starting) = build {
-        let _removed_next = starting.await;
-    }
-    let until = Instant::now() + BACK_WITHIN;
-    loop {
-        match remove::all_of(&site.engine, mark.id()).await {
-            Ok(()) => return Ok(()),
-            // It is being restarted.
-            Err(error) if engine::is_gone(&error) && Instant::now() < until => {
-                sleep(LOOK_AGAIN).await;
-            }
-            Err(error) => {
-                let what = "remove what the job had in the Docker engine";
-                return Err(engine::failed(what, error));
-            }
-        }
-    }
-}
-
-impl Drop for Containers {
-    /// Removes all of it, without waiting for it.
-    fn drop(&mut self) {
-        let (Some(_host), Ok(runtime)) = (self.host.take(), tokio::runtime::Handle::try_current())
-        else {
-            return;
-        };
-        let build = std::mem::replace(&mut self.build, Build::None);
-        let (site, mark) = (Arc::clone(&self.site), self.mark.clone());
-        runtime.spawn(async move {
-            if let Err(error) = remove(&site, &mark, build).await {
-                tracing::error!(%error, "something of a job may be left in the Docker engine");
-            }
-        });
     }
 }

@@ -137,7 +137,7 @@ impl Credentials {
     }
 
     fn add(&mut self, key: &str, source: &str, auth: Auth) {
-        let registry = key::normalized(key);
+        let registry = fleet_model::registry_key(key);
         if self.logins.iter().any(|login| login.registry == registry) {
             return;
         }

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use tempfile::TempDir;
 
 use super::folder::{self, Access};
-use super::{Credentials, Reference, key};
+use super::{Credentials, Reference};
 use crate::vectors::rows;
 
 #[derive(Deserialize)]
@@ -53,7 +53,11 @@ fn names_and_keys_are_compared_as_gitlab_runner_does() {
             Row::Key {
                 auth_key,
                 normalized,
-            } => assert_eq!(key::normalized(&auth_key), normalized, "{auth_key}"),
+            } => assert_eq!(
+                fleet_model::registry_key(&auth_key),
+                normalized,
+                "{auth_key}"
+            ),
             Row::Choice {
                 image,
                 auth_keys,
@@ -276,7 +280,7 @@ proptest! {
     #[test]
     fn no_text_makes_it_panic(text in ".*") {
         let _any = Reference::parse(&text);
-        let _any = key::normalized(&text);
+        let _any = fleet_model::registry_key(&text);
         let _any = Credentials::of(Some(&text), &[], &mut |_| {}).config_json();
     }
 

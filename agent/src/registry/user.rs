@@ -12,7 +12,6 @@ use tokio::time::timeout;
 
 use super::auth::Auth;
 use super::credentials::{Config, Credentials, DOCKER_HUB, Login};
-use super::key;
 use super::reference::Reference;
 
 /// A helper may ask its user for a password.
@@ -45,7 +44,7 @@ pub(crate) async fn of_user(config: &Path, image: &Reference) -> Result<Option<L
     let helpers = read.helpers.unwrap_or_default();
     let own = helpers
         .iter()
-        .find(|(key, _)| key::normalized(key) == registry);
+        .find(|(key, _)| fleet_model::registry_key(key) == registry);
     let helper = own.map(|(_, helper)| helper.clone()).or(read.store);
     if let Some(helper) = helper.filter(|helper| !helper.is_empty()) {
         let server = match registry {

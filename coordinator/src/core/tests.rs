@@ -2,6 +2,8 @@ mod deploy;
 
 use std::time::Duration;
 
+use fleet_model::JobState;
+use fleet_proto::v1;
 use tonic::Status;
 
 use super::*;

@@ -7,6 +7,7 @@
 mod id;
 mod job;
 mod plan;
+mod registry;
 mod state;
 mod time;
 mod variable;
@@ -20,6 +21,7 @@ pub use plan::{
     AllowFailure, AutoCancel, Environment, EnvironmentAction, OnJobFailure, OnNewCommit, Plan,
     PlannedJob, Retry, Scheduling, When,
 };
+pub use registry::registry_key;
 pub use state::{FailureReason, JobState, Outcome};
 pub use time::Timestamp;
 pub use variable::Variable;

@@ -1,37 +1,10 @@
-//! How registries are named: by the keys of Docker's `auths`.
+//! Which registries logins can be for.
 
 use super::super::Error;
 use super::super::path::shortened;
 
 /// The longest key.
 const LONGEST: usize = 255;
-
-/// The key that is meant, as gitlab-runner makes it: of a URL the host alone, and
-/// Docker Hub's under the name that images have; of anything else host and path,
-/// without a tag.
-fn key_of(text: &str) -> String {
-    let url = text
-        .strip_prefix("https://")
-        .or_else(|| text.strip_prefix("http://"));
-    if let Some(rest) = url {
-        let host = rest.split('/').next().unwrap_or_default();
-        return match host.to_ascii_lowercase().as_str() {
-            "index.docker.io" => "docker.io".to_owned(),
-            host => host.to_owned(),
-        };
-    }
-    let text = text.trim_end_matches('/');
-    match text.split_once('/') {
-        None => text.to_ascii_lowercase(),
-        Some((host, path)) => {
-            let folder = path.rfind('/').map_or(0, |at| at + 1);
-            let end = path[folder..]
-                .find(':')
-                .map_or(path.len(), |at| folder + at);
-            format!("{}/{}", host.to_ascii_lowercase(), &path[..end])
-        }
-    }
-}
 
 /// The key that is meant, if an image can be of it.
 ///
@@ -44,7 +17,7 @@ pub(crate) fn registry_key(text: &str) -> Result<String, Error> {
             "a registry is named without user and password, as `registry.example:5000`".into(),
         ));
     }
-    let key = key_of(text);
+    let key = fleet_model::registry_key(text);
     let (host, path) = key.split_once('/').unwrap_or((&key, ""));
     let in_host = |c: char| c.is_ascii_alphanumeric() || ".-_:[]".contains(c);
     let in_path = |c: char| c.is_ascii_alphanumeric() || "._-/".contains(c);
@@ -69,25 +42,6 @@ pub(crate) fn registry_key(text: &str) -> Result<String, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn keys_are_gitlab_runners() {
-        for (given, key) in [
-            ("https://index.docker.io/v1/", "docker.io"),
-            ("https://Reg.example.com/v2/", "reg.example.com"),
-            ("reg.example.com/group/", "reg.example.com/group"),
-            ("reg.example.com:5000", "reg.example.com:5000"),
-            ("reg.example.com/group:tag", "reg.example.com/group"),
-            ("docker.io", "docker.io"),
-            ("http://reg:5000/x", "reg:5000"),
-            ("index.docker.io", "index.docker.io"),
-            ("REG.example.com/Group", "reg.example.com/Group"),
-            ("reg:5000/a/b:c", "reg:5000/a/b"),
-        ] {
-            assert_eq!(key_of(given), key, "{given}");
-            assert_eq!(key_of(key), key, "again");
-        }
-    }
 
     #[test]
     fn what_no_image_can_be_of_is_refused_with_the_mend() {

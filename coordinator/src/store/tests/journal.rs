@@ -305,32 +305,3 @@ async fn the_order_of_marks_is_the_order_of_the_store() {
     let records = Embedded::open(&path).unwrap().load().unwrap();
     assert_eq!(numbers(records), expected);
 }
-
-/// How many durable batches a second; run with `--ignored --nocapture`.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "measures"]
-async fn rate_of_durable_batches() {
-    for submitters in [1_u64, 8, 64, 512] {
-        let folder = tempfile::tempdir_in(".").unwrap();
-        let store = Embedded::open(&folder.path().join("store.redb")).unwrap();
-        let journal = Journal::start(store, Limits::default()).unwrap();
-        let (each, value) = (4096 / submitters, "x".repeat(160));
-        let begun = std::time::Instant::now();
-        let tasks = (0..submitters).map(|submitter| {
-            let (journal, value) = (journal.clone(), value.clone());
-            tokio::spawn(async move {
-                for step in 0..each {
-                    let mut one = Batch::default();
-                    one.put(format!("job/{submitter:08}"), &(step, &value));
-                    journal.durable(journal.submit(one)).await;
-                }
-            })
-        });
-        for task in tasks.collect::<Vec<_>>() {
-            task.await.unwrap();
-        }
-        let rate = (submitters * each) as f64 / begun.elapsed().as_secs_f64();
-        println!("{submitters} submitters: {rate:.0} batches/s");
-        journal.close().await;
-    }
-}
