@@ -333,6 +333,7 @@ fn no_plan() -> Plan {
         stages: Vec::new(),
         jobs: Vec::new(),
         auto_cancel: AutoCancel::default(),
+        predefined: Vec::new(),
         user: Vec::new(),
     }
 }

@@ -73,6 +73,7 @@ impl Fleet {
             stages: vec!["one".into(), "two".into()],
             jobs,
             auto_cancel: AutoCancel::default(),
+            predefined: Vec::new(),
             user: Vec::new(),
         };
         let request = Request {

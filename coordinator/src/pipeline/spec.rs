@@ -79,7 +79,7 @@ pub(crate) fn job_spec(
         variable.file = true;
         all.insert(0, variable);
     }
-    let variables = variables::expand_for_job(all)?;
+    let variables = variables::expand_for_job(&all)?;
     let request = &pipeline.request;
     Ok(JobSpec {
         id,

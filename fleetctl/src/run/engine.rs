@@ -267,6 +267,7 @@ mod tests {
                     stages: vec!["test".to_owned()],
                     jobs: vec![job("a".to_owned(), 0)],
                     auto_cancel: AutoCancel::default(),
+                    predefined: Vec::new(),
                     user: Vec::new(),
                 },
                 source: Source::Folder {

@@ -197,6 +197,7 @@ impl Picked<'_> {
                 .collect(),
             jobs,
             auto_cancel: self.plan.auto_cancel,
+            predefined: self.plan.predefined.clone(),
             user: self.plan.user.clone(),
         };
         let left_out = self
@@ -290,6 +291,7 @@ pub(super) mod tests {
             stages: Vec::new(),
             jobs: Vec::new(),
             auto_cancel: AutoCancel::default(),
+            predefined: Vec::new(),
             user: Vec::new(),
         };
         for line in lines {

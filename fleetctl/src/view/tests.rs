@@ -26,6 +26,7 @@ fn plan(jobs: &[(&str, &str)]) -> Plan {
         stages,
         jobs,
         auto_cancel: AutoCancel::default(),
+        predefined: Vec::new(),
         user: Vec::new(),
     }
 }

@@ -69,12 +69,12 @@ struct Coupling {
 
 /// Finds the couplings of a plan's jobs and does about them what is asked.
 ///
-/// `jobs` and `planned` are the same jobs; `around` is what a job sees beside its own
-/// variables.
+/// `jobs` and `planned` are the same jobs; `all` gives what a job sees, its own variables
+/// and those around them, lowest precedence first.
 pub(crate) fn resolve(
     jobs: &[&Job],
     planned: &mut [PlannedJob],
-    around: &[Variable],
+    all: impl Fn(&[Variable]) -> Vec<Variable>,
     wanted: HostCoupling,
 ) -> Vec<Diagnostic> {
     if wanted == HostCoupling::OneHost {
@@ -85,8 +85,9 @@ pub(crate) fn resolve(
         .zip(planned.iter())
         .map(|(job, planned)| {
             subject(job, || {
-                let own = planned.variables.iter().chain(around);
-                own.chain(&planned.overriding).cloned().collect()
+                let mut all = all(&planned.variables);
+                all.extend_from_slice(&planned.overriding);
+                all
             })
         })
         .collect();

@@ -19,7 +19,7 @@ use fleet_model::{Plan, PlannedJob, Variable};
 
 use crate::config::{Config, Job};
 use crate::{Context, Diagnostic, Files, Severity, Span, coupling};
-use event::Event;
+use event::{Around, Event};
 use seed::Decision;
 use workflow::Pipeline;
 
@@ -92,16 +92,17 @@ fn attempt(
 ) -> Result<(Plan, Vec<Diagnostic>), Vec<Diagnostic>> {
     let pipeline = workflow::decide(config, event).map_err(|filtered| vec![filtered])?;
     check_globals(config, &pipeline).map_err(|error| vec![error])?;
-    let included = select(config, &pipeline, event, left_out)?;
+    let around = Around::new(&pipeline.predefined, &pipeline.user, &pipeline.settings);
+    let mut included = select(config, &pipeline, &around, event, left_out)?;
 
     let mut stages: Vec<String> = Vec::new();
     let mut jobs = Vec::new();
     let mut diagnostics = Vec::new();
-    for (job, decision) in &included {
+    for (job, decision) in &mut included {
         if stages.last() != Some(&job.stage) {
             stages.push(job.stage.clone());
         }
-        let (planned, found) = seed::planned(job, decision, stages.len() - 1, &pipeline, event);
+        let (planned, found) = seed::planned(decision, stages.len() - 1, &pipeline, &around, event);
         jobs.push(planned);
         diagnostics.extend(found);
     }
@@ -119,7 +120,7 @@ fn attempt(
         ));
     }
     if diagnostics.is_empty() {
-        diagnostics = couple(&included, &mut jobs, &pipeline, event);
+        diagnostics = couple(&included, &mut jobs, &around, event);
     }
     let has_errors = diagnostics
         .iter()
@@ -130,6 +131,7 @@ fn attempt(
             stages,
             jobs,
             auto_cancel: pipeline.auto_cancel,
+            predefined: pipeline.predefined,
             user: pipeline.user,
         };
         Ok((plan, diagnostics))
@@ -142,18 +144,13 @@ fn attempt(
 fn couple(
     included: &[(&Job, Decision<'_>)],
     jobs: &mut [PlannedJob],
-    pipeline: &Pipeline,
+    around: &Around<'_>,
     event: &Event<'_>,
 ) -> Vec<Diagnostic> {
     let written: Vec<&Job> = included.iter().map(|(job, _)| *job).collect();
-    let around: Vec<Variable> = pipeline
-        .user
-        .iter()
-        .chain(&pipeline.settings)
-        .cloned()
-        .collect();
     let wanted = event.context.project.host_coupling;
-    coupling::resolve(&written, jobs, &around, wanted)
+    let all = |own: &[Variable]| around.with(own).into_iter().cloned().collect();
+    coupling::resolve(&written, jobs, all, wanted)
 }
 
 /// Whether the global variables are few enough for that many jobs.
@@ -184,12 +181,13 @@ fn check_globals(config: &Config, pipeline: &Pipeline) -> Result<(), Diagnostic>
 fn select<'c>(
     config: &'c Config,
     pipeline: &Pipeline,
+    around: &Around<'_>,
     event: &Event<'_>,
     left_out: &mut Vec<LeftOut>,
 ) -> Result<Vec<(&'c Job, Decision<'c>)>, Vec<Diagnostic>> {
     let mut included = Vec::new();
     for job in &config.jobs {
-        match seed::decide(job, pipeline, event) {
+        match seed::decide(job, pipeline, around, event) {
             Ok(decision) => included.push((job, decision)),
             Err(reason) => left_out.push(reason),
         }

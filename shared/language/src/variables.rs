@@ -12,7 +12,7 @@ pub mod slug;
 
 pub use expand::{Unknown, expand, references};
 pub use inherit::{inherit, merge};
-pub use set::{Error, expand_for_job, expand_for_server};
+pub use set::{Error, check_for_job, expand_for_job, expand_for_server};
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;

@@ -17,6 +17,8 @@ pub struct Plan {
     pub jobs: Vec<PlannedJob>,
     /// `workflow:auto_cancel`.
     pub auto_cancel: AutoCancel,
+    /// Predefined variables of the pipeline: under those of its jobs.
+    pub predefined: Vec<Variable>,
     /// Who started it (`GITLAB_USER_*`): over what the jobs report to each other.
     pub user: Vec<Variable>,
 }

@@ -232,6 +232,7 @@ fn request(project: ProjectId) -> NewPipeline {
             stages: vec!["test".into()],
             jobs: vec![build, job("deploy", When::Manual)],
             auto_cancel: AutoCancel::default(),
+            predefined: Vec::new(),
             user: Vec::new(),
         },
         source: Source::Folder {

@@ -122,6 +122,7 @@ impl World {
                 stages: vec!["deploy".into()],
                 jobs,
                 auto_cancel: AutoCancel::default(),
+                predefined: Vec::new(),
                 user: Vec::new(),
             },
             source: Source::Folder {

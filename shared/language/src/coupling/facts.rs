@@ -125,7 +125,6 @@ struct Job {
 
 impl Job {
     fn new(known: &[Variable]) -> Job {
-        let known = known.to_vec();
         let known = variables::expand_for_server(known, Unknown::Keep).unwrap_or_default();
         Job {
             facts: Facts::default(),

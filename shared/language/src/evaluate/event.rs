@@ -68,9 +68,43 @@ fn answer<'p>(answers: &Answers, glob: &str, paths: impl IntoIterator<Item = &'p
     found
 }
 
+/// What all jobs of a pipeline see beside their own variables, looked up by name many
+/// times.
+pub(super) struct Around<'v> {
+    /// Predefined: under a job's own.
+    under: &'v [Variable],
+    /// Over a job's own: who started the pipeline, then its settings.
+    over: [&'v [Variable]; 2],
+    under_index: Index<'v>,
+    over_index: Index<'v>,
+}
+
+impl<'v> Around<'v> {
+    pub(super) fn new(
+        under: &'v [Variable],
+        user: &'v [Variable],
+        settings: &'v [Variable],
+    ) -> Around<'v> {
+        Around {
+            under,
+            over: [user, settings],
+            under_index: Index::new(under),
+            over_index: Index::new(user.iter().chain(settings)),
+        }
+    }
+
+    /// With a job's own in their place, lowest precedence first.
+    pub(super) fn with(&self, own: &'v [Variable]) -> Vec<&'v Variable> {
+        let [user, settings] = self.over;
+        let all = self.under.iter().chain(own);
+        all.chain(user).chain(settings).collect()
+    }
+}
+
 /// The variables that are known at one place.
 pub(super) struct Scope<'v> {
-    variables: &'v [Variable],
+    around: Option<&'v Around<'v>>,
+    own: &'v [Variable],
     index: Index<'v>,
     pub(super) event: &'v Event<'v>,
     kept: OnceCell<Vec<Variable>>,
@@ -78,9 +112,11 @@ pub(super) struct Scope<'v> {
 }
 
 impl<'v> Scope<'v> {
+    /// All there are, lowest precedence first.
     pub(super) fn new(variables: &'v [Variable], event: &'v Event<'v>) -> Scope<'v> {
         Scope {
-            variables,
+            around: None,
+            own: variables,
             index: Index::new(variables),
             event,
             kept: OnceCell::new(),
@@ -88,9 +124,39 @@ impl<'v> Scope<'v> {
         }
     }
 
+    /// A job's own, and what is around them.
+    pub(super) fn of_job(
+        own: &'v [Variable],
+        around: &'v Around<'v>,
+        event: &'v Event<'v>,
+    ) -> Scope<'v> {
+        Scope {
+            around: Some(around),
+            ..Scope::new(own, event)
+        }
+    }
+
+    /// All variables, lowest precedence first.
+    pub(super) fn variables(&self) -> Vec<&'v Variable> {
+        match self.around {
+            Some(around) => around.with(self.own),
+            None => self.own.iter().collect(),
+        }
+    }
+
+    fn value(&self, name: &str) -> Option<&'v str> {
+        let over = self.around.and_then(|around| around.over_index.value(name));
+        let own = || self.index.value(name);
+        let under = || {
+            self.around
+                .and_then(|around| around.under_index.value(name))
+        };
+        over.or_else(own).or_else(under)
+    }
+
     /// Expands a text in one pass with the values as they are written.
     pub(super) fn expand_once(&self, text: &str, unknown: Unknown) -> String {
-        self.index.expand(text, unknown)
+        variables::expand(text, unknown, |name| self.value(name))
     }
 
     /// Expands a text with the values of the whole set, expanded themselves; as
@@ -104,8 +170,9 @@ impl<'v> Scope<'v> {
             Unknown::Empty => &self.emptied,
         }
         .get_or_init(|| {
-            let all = self.variables.to_vec();
-            variables::expand_for_server(all, unknown).unwrap_or_else(|_| self.variables.to_vec())
+            let all = self.variables();
+            variables::expand_for_server(all.iter().copied(), unknown)
+                .unwrap_or_else(|_| all.into_iter().cloned().collect())
         });
         Index::new(expanded).expand(text, unknown)
     }
@@ -114,7 +181,7 @@ impl<'v> Scope<'v> {
 /// Values are compared unexpanded.
 impl Lookup for Scope<'_> {
     fn variable(&self, name: &str) -> Option<Cow<'_, str>> {
-        self.index.variable(name)
+        self.value(name).map(Cow::Borrowed)
     }
 
     fn is_match(&self, pattern: &Pattern, text: &str) -> bool {

@@ -2,7 +2,7 @@
 
 use fleet_model::{AllowFailure, Environment, PlannedJob, Scheduling, Variable, When};
 
-use super::event::{Event, Scope};
+use super::event::{Around, Event, Scope};
 use super::workflow::Pipeline;
 use super::{LeftOut, cache, policy, rules};
 use crate::Diagnostic;
@@ -16,6 +16,17 @@ pub(super) struct Decision<'c> {
     /// None: no rule was asked.
     pub(super) rule: Option<&'c Rule>,
     pub(super) when: When,
+    /// Without the variables of the rule; taken when the job is planned.
+    own: Own,
+}
+
+/// What is known of a job before it runs that no other job has, lowest precedence
+/// first.
+#[derive(Default)]
+struct Own {
+    variables: Vec<Variable>,
+    /// Where it deploys, which only they tell.
+    place: Option<Place>,
 }
 
 impl<'c> Decision<'c> {
@@ -53,6 +64,7 @@ impl<'c> Decision<'c> {
 pub(super) fn decide<'c>(
     job: &'c Job,
     pipeline: &Pipeline,
+    around: &Around<'_>,
     event: &Event<'_>,
 ) -> Result<Decision<'c>, LeftOut> {
     let left_out = |why: String, rule: Option<&Rule>| LeftOut {
@@ -60,8 +72,8 @@ pub(super) fn decide<'c>(
         why: format!("is left out: {why}"),
         span: rule.map_or(job.span, |rule| rule.span),
     };
-    let (variables, _) = job_variables(job, None, job.when, pipeline, event);
-    let scope = Scope::new(&variables, event);
+    let own = own_variables(job, None, job.when, pipeline, around, event);
+    let scope = Scope::of_job(&own.variables, around, event);
     let Some(rules) = &job.rules else {
         let unmet = job
             .only
@@ -74,43 +86,48 @@ pub(super) fn decide<'c>(
                 job,
                 rule: None,
                 when: job.when,
+                own,
             }),
         };
     };
     let Some((index, rule)) = rules::first_match(rules, &scope) else {
         return Err(left_out("none of its rules matches".to_owned(), None));
     };
-    match rule.when {
+    let when = match rule.when {
         Some(RuleWhen::Never) => {
             let why = format!("{} says `when: never`", rules::describe(index + 1, rule));
-            Err(left_out(why, Some(rule)))
+            return Err(left_out(why, Some(rule)));
         }
-        Some(RuleWhen::Run(when)) => Ok(Decision {
-            job,
-            rule: Some(rule),
-            when,
-        }),
-        None => Ok(Decision {
-            job,
-            rule: Some(rule),
-            when: job.when,
-        }),
-    }
+        Some(RuleWhen::Run(when)) => when,
+        None => job.when,
+    };
+    Ok(Decision {
+        job,
+        rule: Some(rule),
+        when,
+        own,
+    })
 }
 
 /// The job as the queue gets it; what it waits for is filled in later, when all
 /// jobs are known.
 pub(super) fn planned(
-    job: &Job,
-    decision: &Decision<'_>,
+    decision: &mut Decision<'_>,
     stage: usize,
     pipeline: &Pipeline,
+    around: &Around<'_>,
     event: &Event<'_>,
 ) -> (PlannedJob, Vec<Diagnostic>) {
     let mut diagnostics = Vec::new();
-    let (mut variables, place) = job_variables(job, decision.rule, decision.when, pipeline, event);
-    let own = variables.len() - pipeline.user.len() - pipeline.settings.len();
-    let scope = Scope::new(&variables, event);
+    let job = decision.job;
+    let allow_failure = decision.allow_failure();
+    let says_more = |rule: &Rule| !rule.variables.is_empty() || decision.when != job.when;
+    let Own { variables, place } = if decision.rule.is_some_and(says_more) {
+        own_variables(job, decision.rule, decision.when, pipeline, around, event)
+    } else {
+        std::mem::take(&mut decision.own)
+    };
+    let scope = Scope::of_job(&variables, around, event);
     let tags = job
         .tags
         .iter()
@@ -127,8 +144,9 @@ pub(super) fn planned(
         .zip(place)
         .map(|(written, place)| environment(written, place, &scope));
     let overriding = environment.as_ref().map(slug_and_url).unwrap_or_default();
-    variables.extend(overriding.iter().cloned());
-    if let Err(error) = variables::expand_for_job(variables.clone()) {
+    let mut all = scope.variables();
+    all.extend(&overriding);
+    if let Err(error) = variables::check_for_job(&all) {
         let code = match error {
             variables::Error::Circular(_) => "circular-variables",
             variables::Error::TooLarge => "variables-too-large",
@@ -139,14 +157,13 @@ pub(super) fn planned(
             Some(job.span),
         ));
     }
-    variables.truncate(own);
     let planned = PlannedJob {
         name: job.name.clone(),
         stage,
         scheduling: Scheduling::Stage,
         artifacts_from: Vec::new(),
         when: decision.when,
-        allow_failure: decision.allow_failure(),
+        allow_failure,
         retry: job.retry.clone(),
         timeout: job.timeout,
         tags,
@@ -172,16 +189,14 @@ pub(super) fn planned(
     (planned, diagnostics)
 }
 
-/// All that is known of a job before it runs, lowest precedence first: of the
-/// job, of the pipeline, from YAML, from the project's settings. And where it
-/// deploys, which only that tells.
-fn job_variables(
+fn own_variables(
     job: &Job,
     rule: Option<&Rule>,
     when: When,
     pipeline: &Pipeline,
+    around: &Around<'_>,
     event: &Event<'_>,
-) -> (Vec<Variable>, Option<Place>) {
+) -> Own {
     let mut yaml = variables::inherit(&pipeline.global, &job.variables, |name| {
         job.inherit_variables.admits(name)
     });
@@ -197,20 +212,20 @@ fn job_variables(
             .map(|parallel| (parallel.index, parallel.total)),
         manual: matches!(when, When::Manual | When::Delayed(_)),
     });
-    let own = all.len();
-    all.extend(pipeline.predefined.iter().cloned());
+    let facts = all.len();
     all.extend(yaml);
-    all.extend(pipeline.user.iter().cloned());
-    all.extend(pipeline.settings.iter().cloned());
     let place = job
         .environment
         .as_ref()
-        .map(|written| Place::of(written, &Scope::new(&all, event)));
+        .map(|written| Place::of(written, &Scope::of_job(&all, around, event)));
     if let Some((place, written)) = place.as_ref().zip(job.environment.as_ref()) {
         let known = predefined::for_environment(&place.name, &place.tier, written.action);
-        all.splice(own..own, known);
+        all.splice(facts..facts, known);
     }
-    (all, place)
+    Own {
+        variables: all,
+        place,
+    }
 }
 
 /// An environment, as far as the job's other variables tell.

@@ -184,6 +184,7 @@ pub fn for_attempt(
     settings: Vec<Variable>,
 ) -> Vec<Variable> {
     let mut all = for_lease(facts);
+    all.extend_from_slice(&plan.predefined);
     all.extend_from_slice(&job.variables);
     all.extend(dotenv);
     all.extend_from_slice(&plan.user);

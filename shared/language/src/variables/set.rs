@@ -20,11 +20,12 @@ const MAX_EXPANDED_BYTES: usize = 1 << 20;
 ///
 /// # Errors
 /// Nothing is expanded if the set is [`Error::Circular`] or [`Error::TooLarge`].
-pub fn expand_for_server(
-    variables: Vec<Variable>,
+pub fn expand_for_server<'v>(
+    variables: impl IntoIterator<Item = &'v Variable>,
     unknown: Unknown,
 ) -> Result<Vec<Variable>, Error> {
-    expand_all(variables, unknown, Deferred::Nothing)
+    let variables: Vec<&Variable> = variables.into_iter().collect();
+    expand_all(&variables, unknown, Deferred::Nothing)
 }
 
 /// Expands a job's set as it is sent to its agent: references to unknown, raw
@@ -33,8 +34,45 @@ pub fn expand_for_server(
 ///
 /// # Errors
 /// As [`expand_for_server`].
-pub fn expand_for_job(variables: Vec<Variable>) -> Result<Vec<Variable>, Error> {
-    expand_all(variables, Unknown::Keep, Deferred::RawAndFile)
+pub fn expand_for_job<'v>(
+    variables: impl IntoIterator<Item = &'v Variable>,
+) -> Result<Vec<Variable>, Error> {
+    let variables: Vec<&Variable> = variables.into_iter().collect();
+    expand_all(&variables, Unknown::Keep, Deferred::RawAndFile)
+}
+
+/// Whether [`expand_for_job`] would do, without the work of it: most variables refer
+/// to none, and a set is asked about for every job.
+///
+/// # Errors
+/// As [`expand_for_server`].
+pub fn check_for_job(variables: &[&Variable]) -> Result<(), Error> {
+    let referring: Vec<&Variable> = variables
+        .iter()
+        .copied()
+        .filter(|variable| !variable.raw && variable.value.contains(['$', '%']))
+        .collect();
+    let order = order(&referring)?;
+    let is_plain = |it: &&&Variable| it.raw || !it.value.contains(['$', '%']);
+    let plain = variables.iter().filter(is_plain).map(|it| it.value.len());
+    let longest = plain.clone().max().unwrap_or(0);
+    let mut at_most: usize = plain.sum();
+    let mut bounds: BTreeMap<&str, usize> = BTreeMap::new();
+    for index in order {
+        let variable = referring[index];
+        let inserted = references(&variable.value).map(|name| {
+            let known = bounds.get(name).copied().unwrap_or(0);
+            known.max(longest)
+        });
+        let bound = inserted.fold(variable.value.len(), usize::saturating_add);
+        at_most = at_most.saturating_add(bound);
+        let known = bounds.entry(&variable.key).or_default();
+        *known = bound.max(*known);
+    }
+    if at_most <= MAX_EXPANDED_BYTES {
+        return Ok(());
+    }
+    expand_for_job(variables.iter().copied()).map(drop)
 }
 
 /// Why a set cannot be expanded.
@@ -72,13 +110,10 @@ enum Deferred {
     RawAndFile,
 }
 
-fn expand_all(
-    variables: Vec<Variable>,
-    unknown: Unknown,
-    deferred: Deferred,
-) -> Result<Vec<Variable>, Error> {
-    let order = Sort::new(&variables).components();
-    let circles: Vec<Vec<String>> = order
+/// The places of the variables, what one refers to before it.
+fn order(variables: &[&Variable]) -> Result<Vec<usize>, Error> {
+    let components = Sort::new(variables).components();
+    let circles: Vec<Vec<String>> = components
         .iter()
         .filter(|component| component.len() > 1)
         .map(|component| {
@@ -91,11 +126,20 @@ fn expand_all(
     if !circles.is_empty() {
         return Err(Error::Circular(circles));
     }
+    Ok(components.into_iter().flatten().collect())
+}
+
+fn expand_all(
+    variables: &[&Variable],
+    unknown: Unknown,
+    deferred: Deferred,
+) -> Result<Vec<Variable>, Error> {
+    let order = order(variables)?;
     let mut size = 0_usize;
     let mut expanded: Vec<Variable> = Vec::with_capacity(variables.len());
     let mut latest: BTreeMap<&str, usize> = BTreeMap::new();
-    for &index in order.iter().flatten() {
-        let mut variable = variables[index].clone();
+    for index in order {
+        let mut variable = Variable::clone(variables[index]);
         if variable.raw {
             size = size.saturating_add(variable.value.len());
         } else {
@@ -142,7 +186,7 @@ struct Sort {
 }
 
 impl Sort {
-    fn new(variables: &[Variable]) -> Sort {
+    fn new(variables: &[&Variable]) -> Sort {
         let mut by_name: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
         for (index, variable) in variables.iter().enumerate() {
             by_name.entry(&variable.key).or_default().push(index);

@@ -3,7 +3,9 @@ use std::collections::BTreeMap;
 use fleet_model::Variable;
 use serde_json::{Value as Json, json};
 
-use super::{Index, Unknown, expand, expand_for_job, expand_for_server, inherit, merge, slug};
+use super::{
+    Index, Unknown, check_for_job, expand, expand_for_job, expand_for_server, inherit, merge, slug,
+};
 
 const VECTORS: &str = include_str!("../../tests/vectors/slugs-and-variables.txt");
 
@@ -165,34 +167,41 @@ fn references_are_those_gitlab_finds() {
     }
 }
 
+/// What is checked without expanding is what expanding finds.
+fn check(set: &[Variable]) {
+    let found = check_for_job(&set.iter().collect::<Vec<_>>());
+    assert_eq!(found, expand_for_job(set).map(drop));
+}
+
 #[test]
 fn whole_sets_expand_as_gitlabs() {
     for row in rows("set") {
         let set = variables(&row["vars"]);
+        check(&set);
         if let Some(error) = row["error"].as_str() {
             assert_eq!(
-                expand_for_job(set.clone()).unwrap_err().to_string(),
+                expand_for_job(&set).unwrap_err().to_string(),
                 error,
                 "{row}"
             );
-            let server = expand_for_server(set, Unknown::Empty);
+            let server = expand_for_server(&set, Unknown::Empty);
             assert_eq!(server.unwrap_err().to_string(), error, "{row}");
             continue;
         }
-        let server = expand_for_server(set.clone(), Unknown::Empty).unwrap();
+        let server = expand_for_server(&set, Unknown::Empty).unwrap();
         assert_eq!(
             pairs(&server),
             without_null(&row["server"]),
             "server of {row}"
         );
         let kept = row.get("keep_undefined").unwrap_or(&row["server"]);
-        let keeping = expand_for_server(set.clone(), Unknown::Keep).unwrap();
+        let keeping = expand_for_server(&set, Unknown::Keep).unwrap();
         assert_eq!(
             pairs(&keeping),
             without_null(kept),
             "keep_undefined of {row}"
         );
-        let job = expand_for_job(set).unwrap();
+        let job = expand_for_job(&set).unwrap();
         assert_eq!(pairs(&job), without_null(&row["job"]), "job of {row}");
     }
 }
@@ -238,7 +247,8 @@ fn a_set_that_doubles_itself_is_refused() {
         .map(|n| Variable::new(format!("V{n}"), format!("$V{0}$V{0}", n + 1)))
         .collect();
     set.push(Variable::new("V60", "0123456789"));
-    assert_eq!(expand_for_job(set), Err(super::Error::TooLarge));
+    assert_eq!(expand_for_job(&set), Err(super::Error::TooLarge));
+    check(&set);
 }
 
 #[test]
@@ -249,8 +259,10 @@ fn a_job_has_at_most_a_mebibyte_of_values() {
             Variable::new("B", "y"),
         ]
     };
-    assert!(expand_for_job(of((1 << 20) - 1)).is_ok());
-    assert_eq!(expand_for_job(of(1 << 20)), Err(super::Error::TooLarge));
+    assert!(expand_for_job(&of((1 << 20) - 1)).is_ok());
+    assert_eq!(expand_for_job(&of(1 << 20)), Err(super::Error::TooLarge));
+    check(&of((1 << 20) - 1));
+    check(&of(1 << 20));
 }
 
 #[test]
@@ -259,7 +271,7 @@ fn a_long_chain_of_references_is_no_recursion() {
         .map(|n| Variable::new(format!("V{n}"), format!("$V{}", n + 1)))
         .collect();
     set.push(Variable::new("V50000", "x"));
-    let expanded = expand_for_job(set).unwrap();
+    let expanded = expand_for_job(&set).unwrap();
     assert!(expanded.iter().all(|variable| variable.value == "x"));
 }
 
@@ -270,7 +282,8 @@ proptest::proptest! {
     ) {
         let set: Vec<Variable> =
             values.iter().map(|(key, value)| Variable::new(key, value)).collect();
-        if let Ok(expanded) = expand_for_server(set.clone(), Unknown::Keep) {
+        check(&set);
+        if let Ok(expanded) = expand_for_server(&set, Unknown::Keep) {
             let sorted = |set: &[Variable]| {
                 let mut keys: Vec<String> = set.iter().map(|variable| variable.key.clone()).collect();
                 keys.sort();

@@ -116,7 +116,7 @@ fn old_names_reach_the_job() {
             .collect();
         let plan = planned(OLD_STYLE, &context);
         let all = for_attempt(&facts, &plan, &plan.jobs[2], Vec::new(), context.settings());
-        let all = expand_for_job(all).unwrap();
+        let all = expand_for_job(&all).unwrap();
         let index = Index::new(&all);
         assert_eq!(index.value("REGISTRY_IMAGE"), Some(image));
         assert_eq!(

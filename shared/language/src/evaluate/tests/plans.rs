@@ -348,7 +348,9 @@ fn a_workflow_rule_gives_variables_and_cancellation() {
     assert_eq!(plan.name.as_deref(), Some("rule of main"));
     assert_eq!(plan.auto_cancel.on_job_failure, OnJobFailure::All);
     assert_eq!(plan.auto_cancel.on_new_commit, OnNewCommit::Interruptible);
-    let value = |key: &str| crate::variables::Index::new(&plan.jobs[0].variables).value(key);
+    let all = plan.predefined.iter().chain(&plan.jobs[0].variables);
+    let index = crate::variables::Index::new(all);
+    let value = |key: &str| index.value(key);
     assert_eq!(value("A"), Some("rule"));
     assert_eq!(value("B"), Some("global"));
     assert_eq!(value("CI_PIPELINE_NAME"), Some("rule of main"));

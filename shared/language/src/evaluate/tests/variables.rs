@@ -12,6 +12,7 @@ use crate::variables::{Index, expand_for_job};
 fn planned(config: &Config, context: &Context) -> fleet_model::PlannedJob {
     let mut plan = only(config, context);
     let mut job = plan.jobs.swap_remove(0);
+    job.variables.splice(0..0, plan.predefined);
     job.variables.append(&mut plan.user);
     job.variables.extend(context.settings());
     job.variables.extend(job.overriding.iter().cloned());
@@ -186,7 +187,7 @@ fn a_commit_message_is_never_expanded() {
     context.commit.message =
         "$CI_COMMIT_MESSAGE $CI_COMMIT_TITLE\n\n$CI_COMMIT_DESCRIPTION".to_owned();
     let job = planned(&one(job("j", "test")), &context);
-    let all = expand_for_job(job.variables).unwrap();
+    let all = expand_for_job(&job.variables).unwrap();
     let title = Index::new(&all).value("CI_COMMIT_TITLE");
     assert_eq!(title, Some("$CI_COMMIT_MESSAGE $CI_COMMIT_TITLE"));
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use fleet_model::{AllowFailure, Variable, When};
 use serde_json::{Map, Value as Json, json};
 
-use super::super::event::{Event, Scope};
+use super::super::event::{Around, Event, Scope};
 use super::super::policy::{Origin, refs_match};
 use super::super::{clause, seed, workflow};
 use super::{SPAN, config, job, push, rule, tree};
@@ -196,7 +196,8 @@ fn whole_rule_lists_decide_as_in_gitlab() {
             .map(|rules| rules.iter().map(read_rule).collect());
         let event = Event::new(&context, &files);
         let pipeline = workflow::decide(&config(&["test"], Vec::new()), &event).unwrap();
-        let result = match seed::decide(&job, &pipeline, &event) {
+        let around = Around::new(&pipeline.predefined, &pipeline.user, &pipeline.settings);
+        let result = match seed::decide(&job, &pipeline, &around, &event) {
             Err(_) => json!({ "included": false, "when": "never" }),
             Ok(decision) => written(&decision, row["rules"].is_array()),
         };
