@@ -10,14 +10,19 @@ mod parser;
 
 use std::borrow::Cow;
 use std::fmt;
+use std::sync::Arc;
 
 pub use evaluate::Value;
 
 use crate::pattern::Pattern;
 
-/// An expression that passed GitLab's configuration check.
+/// An expression that passed GitLab's configuration check. Copies share it: the same
+/// one often stands in many jobs.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Expression {
+pub struct Expression(Arc<Parsed>);
+
+#[derive(Debug, PartialEq)]
+struct Parsed {
     text: String,
     root: parser::Node,
 }
@@ -40,10 +45,8 @@ impl Expression {
                 Some("patterns belong on the right of `=~` and `!~`, and `true` does not"),
             ));
         }
-        Ok(Expression {
-            text: text.to_owned(),
-            root,
-        })
+        let text = text.to_owned();
+        Ok(Expression(Arc::new(Parsed { text, root })))
     }
 
     /// The verdict. What GitLab stumbles over at run time is false.
@@ -56,13 +59,13 @@ impl Expression {
     /// take.
     #[must_use]
     pub fn value<'a>(&'a self, lookup: &'a dyn Lookup) -> Option<Value<'a>> {
-        evaluate::evaluate(&self.root, lookup).ok()
+        evaluate::evaluate(&self.0.root, lookup).ok()
     }
 
     /// The expression as it was written.
     #[must_use]
     pub fn text(&self) -> &str {
-        &self.text
+        &self.0.text
     }
 }
 

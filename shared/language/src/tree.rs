@@ -1,8 +1,9 @@
 //! The tree a YAML document becomes: GitLab's values, each with its place.
 
+mod keys;
 mod text;
 
-use std::collections::HashMap;
+pub(crate) use keys::Keys;
 
 /// One of the files of a configuration; index into [`crate::Sources`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -163,17 +164,32 @@ impl Map {
 
     /// Lays `right` over this, by the rule of [`Node::deep_merge`].
     #[must_use]
-    pub fn deep_merge(mut self, right: Map) -> Map {
-        let mut places: HashMap<KeyId, usize> = self
-            .entries
-            .iter()
-            .enumerate()
-            .filter_map(|(place, entry)| Some((KeyId::of(&entry.key.value)?, place)))
-            .collect();
-        for over in right.entries {
-            let id = KeyId::of(&over.key.value);
-            let place = id.as_ref().and_then(|id| places.get(id).copied());
-            match place.and_then(|place| self.entries.get_mut(place)) {
+    pub fn deep_merge(self, right: Map) -> Map {
+        let mut pile = Pile::new(self);
+        pile.lay(right);
+        pile.finish()
+    }
+}
+
+/// Maps laid over one another, the last on top, by the rule of [`Node::deep_merge`].
+#[derive(Debug, Default)]
+pub(crate) struct Pile {
+    map: Map,
+    keys: Keys,
+}
+
+impl Pile {
+    /// Begins with the map at the bottom.
+    pub(crate) fn new(bottom: Map) -> Pile {
+        let keys = Keys::of(bottom.entries.len(), key_of(&bottom.entries));
+        Pile { map: bottom, keys }
+    }
+
+    /// Lays one more map over what is there.
+    pub(crate) fn lay(&mut self, over: Map) {
+        for over in over.entries {
+            let place = self.keys.find(&over.key.value, key_of(&self.map.entries));
+            match place.and_then(|place| self.map.entries.get_mut(place)) {
                 Some(entry) => {
                     let vacant = Node {
                         span: entry.value.span,
@@ -183,32 +199,21 @@ impl Map {
                     entry.value = left.deep_merge(over.value);
                 }
                 None => {
-                    places.extend(id.map(|id| (id, self.entries.len())));
-                    self.entries.push(over);
+                    self.map.entries.push(over);
+                    self.keys.push(key_of(&self.map.entries));
                 }
             }
         }
-        self
+    }
+
+    /// What all of them come to.
+    pub(crate) fn finish(self) -> Map {
+        self.map
     }
 }
 
-/// What makes two scalar keys the same key. Lists and maps as keys have none: no
-/// configuration uses them, and every check refuses them later.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum KeyId {
-    /// A string.
-    Text(String),
-    /// Another scalar: its kind and its text, as `1` and `1.0` are two keys.
-    Other(&'static str, String),
-}
-
-impl KeyId {
-    pub(crate) fn of(key: &Value) -> Option<KeyId> {
-        match key {
-            Value::String(text) => Some(KeyId::Text(text.clone())),
-            other => Some(KeyId::Other(other.type_name(), other.to_text()?)),
-        }
-    }
+fn key_of<'v>(entries: &'v [Entry]) -> impl Fn(usize) -> Option<&'v Value> {
+    |place| entries.get(place).map(|entry| &entry.key.value)
 }
 
 #[cfg(test)]

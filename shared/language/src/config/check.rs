@@ -1,8 +1,10 @@
 //! What all checks share: the place a value has in GitLab's sentences, and the
 //! list that findings are collected in.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
+use crate::expression::{self, Expression};
 use crate::{
     Diagnostic, Entry, Map, Node, Severity, Sources, Span, Value, resolve::Nearest, suggest,
 };
@@ -74,6 +76,8 @@ pub(super) struct Checker<'s> {
     /// For hints about names of the file.
     pub(super) nearest: Nearest,
     errors: usize,
+    /// Those that were read: a template's stand in every job that extends it.
+    expressions: BTreeMap<String, Expression>,
 }
 
 impl<'s> Checker<'s> {
@@ -83,7 +87,19 @@ impl<'s> Checker<'s> {
             diagnostics: Vec::new(),
             nearest: Nearest::default(),
             errors: 0,
+            expressions: BTreeMap::new(),
         }
+    }
+
+    /// Reads an expression, each text once.
+    pub(super) fn expression(&mut self, text: &str) -> Result<Expression, expression::Error> {
+        if let Some(known) = self.expressions.get(text) {
+            return Ok(known.clone());
+        }
+        let expression = Expression::parse(text)?;
+        let known = expression.clone();
+        self.expressions.insert(text.to_owned(), known);
+        Ok(expression)
     }
 
     /// An error in GitLab's form: place, attribute, problem, all in lower case.

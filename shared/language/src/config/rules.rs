@@ -171,7 +171,7 @@ pub(super) fn condition(
     node: &Node,
 ) -> Option<Expression> {
     let text = node.as_str();
-    let error = match text.map(Expression::parse) {
+    let error = match text.map(|text| cx.expression(text)) {
         Some(Ok(expression)) => return Some(expression),
         Some(Err(error)) => Some(error),
         None => None,

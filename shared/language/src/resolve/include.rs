@@ -17,6 +17,7 @@ use crate::{
     evaluate::clause,
     expression::Lookup,
     pattern::{self, Pattern},
+    tree::Pile,
     variables::{Index, Unknown},
     yaml,
 };
@@ -170,10 +171,7 @@ impl Loader<'_> {
             Value::Seq(items) => items,
             _ => vec![include.value],
         };
-        let mut merged = Node {
-            span: body.span,
-            value: Value::Map(Map::default()),
-        };
+        let mut merged = Pile::default();
         let mut complete = true;
         for item in items.iter().filter(|item| !item.is_null()) {
             self.items += 1;
@@ -184,13 +182,21 @@ impl Loader<'_> {
             match self.item(item)? {
                 Some(included) => {
                     for tree in included {
-                        merged = merged.deep_merge(tree);
+                        if let Value::Map(map) = tree.value {
+                            merged.lay(map);
+                        }
                     }
                 }
                 None => complete = false,
             }
         }
-        Ok(complete.then(|| merged.deep_merge(body)))
+        if let Value::Map(own) = body.value {
+            merged.lay(own);
+        }
+        Ok(complete.then(|| Node {
+            span: body.span,
+            value: Value::Map(merged.finish()),
+        }))
     }
 
     /// The files of one include.

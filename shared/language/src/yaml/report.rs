@@ -5,7 +5,6 @@ use std::ops::Range;
 use super::shared::{Shared, SharedNode};
 use super::syntax::Mistake;
 use super::tag::Problem;
-use crate::tree::KeyId;
 use crate::{Diagnostic, FileId, Node, Severity, Span, Value};
 
 /// More errors or warnings than this in one file help nobody.
@@ -204,10 +203,7 @@ impl<'a> Report<'a> {
 
 fn key_text(key: &SharedNode) -> String {
     match key.value() {
-        Shared::Leaf(value) => match KeyId::of(value) {
-            Some(KeyId::Text(text) | KeyId::Other(_, text)) => text,
-            None => String::new(),
-        },
+        Shared::Leaf(value) => value.to_text().unwrap_or_default(),
         _ => String::new(),
     }
 }

@@ -1,11 +1,10 @@
 //! The tree with its aliased parts shared, and the way out of it.
 
-use std::collections::HashMap;
 use std::rc::Rc;
 
 use super::syntax::Mistake;
 use super::{MAX_DEPTH, MAX_SIZE, Report};
-use crate::tree::KeyId;
+use crate::tree::Keys;
 use crate::{Entry, Map, Node, Span, Value};
 
 /// A node that several places may hold.
@@ -76,7 +75,7 @@ pub(super) enum Origin {
 pub(super) struct MapBuilder {
     entries: Entries,
     origins: Vec<Origin>,
-    places: HashMap<KeyId, usize>,
+    keys: Keys,
 }
 
 impl MapBuilder {
@@ -88,25 +87,31 @@ impl MapBuilder {
         value: Rc<SharedNode>,
         origin: Origin,
     ) -> Option<(Origin, Span)> {
-        let id = match &key.value {
-            Shared::Leaf(key) => KeyId::of(key),
+        let place = match &key.value {
+            Shared::Leaf(key) => self.keys.find(key, key_of(&self.entries)),
             _ => None,
         };
-        let place = id.as_ref().and_then(|id| self.places.get(id).copied());
         let there =
             place.and_then(|at| Some((self.entries.get_mut(at)?, self.origins.get_mut(at)?)));
         if let Some((entry, was)) = there {
             entry.1 = value;
             return Some((std::mem::replace(was, origin), entry.0.span));
         }
-        self.places.extend(id.map(|id| (id, self.entries.len())));
         self.entries.push((key, value));
+        self.keys.push(key_of(&self.entries));
         self.origins.push(origin);
         None
     }
 
     pub(super) fn finish(self) -> Entries {
         self.entries
+    }
+}
+
+fn key_of<'v>(entries: &'v Entries) -> impl Fn(usize) -> Option<&'v Value> {
+    |place| match &entries.get(place)?.0.value {
+        Shared::Leaf(key) => Some(key),
+        _ => None,
     }
 }
 
