@@ -30,25 +30,27 @@ pub(crate) fn references(root: Map, budget: &mut Budget) -> (Map, Vec<Diagnostic
         told: BTreeSet::new(),
         diagnostics: Vec::new(),
     };
-    let mut replaced = Vec::new();
+    let mut found = Vec::new();
     for (place, entry) in pass.root.entries.iter().enumerate() {
-        if !has_reference(&entry.value) {
-            continue;
-        }
-        match pass.resolve(&entry.value, 0) {
-            Ok(value) => replaced.push((place, value)),
-            Err(diagnostic) => {
-                pass.diagnostics.push(diagnostic);
-                break;
-            }
+        let mut path = vec![place];
+        if let Err(diagnostic) = pass.gather(&entry.value, &mut path, &mut found) {
+            pass.diagnostics.push(diagnostic);
+            break;
         }
     }
     let diagnostics = pass.diagnostics;
     let mut root = root;
-    for (place, value) in replaced {
-        root.entries[place].value = value;
+    for Found { path, value } in found {
+        put(&mut root, &path, value);
     }
     (root, diagnostics)
+}
+
+/// What stands for one reference of the configuration.
+struct Found {
+    /// The places down to it: of an entry in its map, of an item in its list.
+    path: Vec<usize>,
+    value: Node,
 }
 
 struct Pass<'r, 'b> {
@@ -64,7 +66,52 @@ struct Pass<'r, 'b> {
     diagnostics: Vec<Diagnostic>,
 }
 
+fn put(root: &mut Map, path: &[usize], value: Node) {
+    let entry = path.split_first();
+    let entry = entry.and_then(|(place, rest)| Some((root.entries.get_mut(*place)?, rest)));
+    let Some((entry, rest)) = entry else { return };
+    let mut at = &mut entry.value;
+    for &place in rest {
+        let below = match &mut at.value {
+            Value::Map(map) => map.entries.get_mut(place).map(|entry| &mut entry.value),
+            Value::Seq(items) => items.get_mut(place),
+            _ => None,
+        };
+        let Some(below) = below else { return };
+        at = below;
+    }
+    *at = value;
+}
+
 impl<'r> Pass<'r, '_> {
+    /// Finds what the references below a value stand for; `path` leads to it. All
+    /// else of the configuration stays as it is, uncopied.
+    fn gather(
+        &mut self,
+        node: &'r Node,
+        path: &mut Vec<usize>,
+        found: &mut Vec<Found>,
+    ) -> Result<(), Diagnostic> {
+        let depth = path.len() - 1;
+        if let Value::Reference(target) = &node.value {
+            let value = self.target(target, node.span, depth)?;
+            found.push(Found {
+                path: path.clone(),
+                value,
+            });
+            return Ok(());
+        }
+        let entries = node.as_map().map_or(&[][..], |map| &map.entries);
+        let values = entries.iter().map(|entry| &entry.value);
+        let items = node.as_seq().unwrap_or_default();
+        for (place, below) in values.chain(items).enumerate() {
+            path.push(place);
+            self.gather(below, path, found)?;
+            path.pop();
+        }
+        Ok(())
+    }
+
     /// A copy of a value without references. The error ends the pass.
     fn resolve(&mut self, node: &'r Node, depth: usize) -> Result<Node, Diagnostic> {
         if depth > MAX_DEPTH {
@@ -162,14 +209,5 @@ impl<'r> Pass<'r, '_> {
         let mut diagnostic = Diagnostic::error("reference", message, Some(span));
         diagnostic.help = near.map(|near| format!("did you mean `{near}`?"));
         self.diagnostics.push(diagnostic);
-    }
-}
-
-fn has_reference(node: &Node) -> bool {
-    match &node.value {
-        Value::Reference(_) => true,
-        Value::Seq(items) => items.iter().any(has_reference),
-        Value::Map(map) => map.entries.iter().any(|entry| has_reference(&entry.value)),
-        _ => false,
     }
 }
