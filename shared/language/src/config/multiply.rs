@@ -16,8 +16,9 @@ use super::{
 };
 use crate::Span;
 
-/// Jobs of one configuration, at most.
-const MAX_JOBS: usize = 5000;
+/// Jobs of one configuration, at most: more than a pipeline may have, since each event
+/// leaves some out.
+const MAX_JOBS: usize = 20_000;
 
 /// Needs and dependencies of all jobs together, at most; without it a few big
 /// matrices that need each other would take gigabytes.

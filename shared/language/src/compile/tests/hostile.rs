@@ -58,13 +58,13 @@ fn five_thousand_jobs_in_a_chain_are_fine_and_their_circle_is_found() {
 }
 
 #[test]
-fn more_than_five_thousand_jobs_are_refused() {
+fn more_than_twenty_thousand_jobs_are_refused() {
     let mut yaml = String::new();
-    for job in 0..26 {
+    for job in 0..101 {
         writeln!(yaml, "j{job}: {{script: x, parallel: 200}}").unwrap();
     }
     let errors = errors(&yaml);
-    assert!(errors[0].starts_with("The number of jobs has exceeded the limit of 5000."));
+    assert!(errors[0].starts_with("The number of jobs has exceeded the limit of 20000."));
 }
 
 #[test]
