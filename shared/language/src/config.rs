@@ -7,6 +7,7 @@
 //! checked when each of them is right.
 
 mod artifacts;
+mod bridge;
 mod cache;
 mod check;
 mod environment;
@@ -24,14 +25,16 @@ mod rules;
 mod script;
 mod shared;
 mod timing;
+mod trigger;
 mod types;
 mod unsupported;
 mod variables;
 mod workflow;
 
+pub use trigger::{ChildFile, Downstream, Forward, Trigger, TriggerStrategy, Upstream};
 pub use types::{
-    Cache, CacheKey, Config, Environment, InheritVariables, Job, Need, Parallel, Policy, Rule,
-    RuleChanges, RuleExists, RuleWhen, Workflow,
+    Cache, CacheKey, Config, CrossNeed, CrossSource, Environment, InheritVariables, Job, Need,
+    Parallel, Policy, Rule, RuleChanges, RuleExists, RuleWhen, Workflow,
 };
 
 use check::{Checker, Place, is_blank, kind, present};
@@ -189,14 +192,17 @@ fn jobs(
                     entry.key.span,
                 );
             }
-        } else if is_build(entry) {
+        } else if is_job(entry) {
             warn_about_section(cx, entry);
-            if let Some(job) = job::job(cx, &place, entry, around) {
+            let job = if is_build(entry) {
+                job::job(cx, &place, entry, around)
+            } else {
+                bridge::bridge(cx, &place, entry, around)
+            };
+            if let Some(job) = job {
                 bytes = bytes.saturating_add(job.weight);
                 written.push(job);
             }
-        } else if is_job(entry) {
-            bridge(cx, &place, entry);
         }
     }
     written
@@ -212,47 +218,15 @@ fn is_build(entry: &Entry) -> bool {
 }
 
 fn is_job(entry: &Entry) -> bool {
-    let map = entry.value.as_map();
-    is_build(entry)
-        || map.is_some_and(|map| map.get("trigger").is_some() || map.get("needs").is_some())
+    is_build(entry) || bridge::is_bridge(entry)
 }
 
-/// `default` or `workflow` with a script is a job, says GitLab.
+/// `default` or `workflow` with a script or a trigger is a job, says GitLab.
 fn warn_about_section(cx: &mut Checker<'_>, entry: &Entry) {
     if let Some(name) = entry.key.as_str().filter(|name| RESERVED.contains(name)) {
-        let message = format!("`{name}` has a script, so it is a job and not a section");
+        let what = if is_build(entry) { "script" } else { "trigger" };
+        let message = format!("`{name}` has a {what}, so it is a job and not a section");
         cx.warning("section-is-job", message, entry.key.span);
-    }
-}
-
-/// A job that only starts another pipeline.
-fn bridge(cx: &mut Checker<'_>, jobs: &Place<'_>, entry: &Entry) {
-    let name = check::shown(&entry.key);
-    let map = entry.value.as_map();
-    let needs_pipeline = map
-        .and_then(|map| present(map, "needs"))
-        .is_some_and(|needs| {
-            let only = match &needs.value {
-                Value::Seq(items) => items.first(),
-                _ => Some(needs),
-            };
-            only.and_then(Node::as_map)
-                .is_some_and(|map| map.get("pipeline").is_some())
-        });
-    match map.and_then(|map| map.entry("trigger")) {
-        Some(trigger) if trigger.value.value != Value::Null => {
-            cx.unsupported(format_args!("{name}:trigger"), trigger.key.span)
-                .help = Some("start the other pipeline in a script".to_owned());
-        }
-        _ if needs_pipeline => {
-            cx.unsupported(format_args!("{name}:needs:pipeline"), entry.key.span);
-        }
-        _ => {
-            let problem = "should contain either a trigger or a needs:pipeline";
-            let place = jobs.child(&name);
-            cx.problem(kind::MISSING_KEY, &place, "config", problem, entry.key.span)
-                .help = Some("a job without `trigger` needs a `script`".to_owned());
-        }
     }
 }
 

@@ -17,7 +17,7 @@ mod workflow;
 
 use fleet_model::{Plan, PlannedJob, Variable};
 
-use crate::config::{Config, Job};
+use crate::config::{Config, CrossSource, Job};
 use crate::{Context, Diagnostic, Files, Severity, Span, coupling};
 use event::{Around, Event};
 use seed::Decision;
@@ -105,6 +105,7 @@ fn attempt(
         let (planned, found) = seed::planned(decision, stages.len() - 1, &pipeline, &around, event);
         jobs.push(planned);
         diagnostics.extend(found);
+        diagnostics.extend(unsupported(job));
     }
     diagnostics.extend(needs::resolve(&included, &mut jobs));
     artifacts::resolve(&included, &mut jobs);
@@ -138,6 +139,23 @@ fn attempt(
     } else {
         Err(diagnostics)
     }
+}
+
+/// What a job asks for that cannot be run.
+fn unsupported(job: &Job) -> Vec<Diagnostic> {
+    let trigger = job.trigger.as_ref().map(|it| ("trigger", it.span));
+    let upstream = job.upstream.as_ref().map(|it| ("needs:pipeline", it.span));
+    let cross = job.cross_needs.iter().filter(|need| need.artifacts);
+    let cross = cross.map(|need| match need.source {
+        CrossSource::Pipeline(_) => ("needs:pipeline", need.span),
+        CrossSource::Project { .. } => ("needs:project", need.span),
+    });
+    let all = trigger.into_iter().chain(upstream).chain(cross);
+    all.map(|(what, span)| {
+        let message = format!("{}:{what} is not supported yet", job.name);
+        Diagnostic::error("not-supported", message, Some(span))
+    })
+    .collect()
 }
 
 /// Finds and mends what ties jobs to each other's hosts.

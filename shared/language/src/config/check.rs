@@ -229,6 +229,27 @@ impl<'s> Checker<'s> {
         text.map(str::to_owned)
     }
 
+    /// The text that must be under `key` of the map at `whole`: a missing one is
+    /// both no text and blank, says GitLab.
+    pub(super) fn required_string(
+        &mut self,
+        place: &Place<'_>,
+        map: &Map,
+        key: &str,
+        whole: &Node,
+    ) -> Option<String> {
+        let node = map.get(key);
+        let span = node.unwrap_or(whole).span;
+        let text = node.and_then(Node::as_str);
+        if text.is_none() {
+            self.problem(kind::TYPE, place, key, "should be a string", span);
+        }
+        if node.is_none_or(is_blank) {
+            self.problem(kind::BLANK, place, key, "can't be blank", span);
+        }
+        text.map(str::to_owned)
+    }
+
     /// The boolean under `key`; absent and null are none.
     pub(super) fn boolean(&mut self, place: &Place<'_>, map: &Map, key: &str) -> Option<bool> {
         let node = present(map, key)?;

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::{
     check::{Checker, kind, shortened},
     multiply::Placed,
+    trigger::{ChildFile, Downstream},
     types::{Job, Need},
 };
 use crate::{Span, Value};
@@ -103,6 +104,13 @@ impl<'a> Graph<'a> {
         self.check_needs(cx, user, job.needs.as_deref())?;
         for rule in job.rules.iter().flatten() {
             self.check_needs(cx, user, rule.needs.as_deref())?;
+        }
+        if let Some(Downstream::Child(files)) = job.trigger.as_ref().map(|it| &it.downstream) {
+            for file in files {
+                if let ChildFile::Artifact { job, span, .. } = file {
+                    self.reference(cx, user, job, Kind::Dependency, *span)?;
+                }
+            }
         }
         self.check_on_stop(cx, job)
     }

@@ -7,7 +7,7 @@ use fleet_model::AllowFailure;
 use super::{
     check::{Checker, Place, is_blank, kind, present},
     environment, inherit,
-    needs::{self, WrittenNeed},
+    needs::{self, Needs, WrittenNeed},
     pages,
     parallel::{self, Parallel},
     policy, retry,
@@ -110,25 +110,8 @@ pub(super) fn job(
     unsupported::check(cx, &shown, map);
 
     let mut shared = Shared::read(cx, &place, map, DEFAULT_KEYS);
-    let stage = present(map, "stage").map(|node| {
-        if node.as_str().is_none() {
-            let place = place.child("stage");
-            cx.problem(
-                kind::TYPE,
-                &place,
-                "config",
-                "should be a string",
-                node.span,
-            );
-        }
-        node.as_str().unwrap_or_default().to_owned()
-    });
-    let only = read(cx, &place, map, "only", |cx, at, node| {
-        policy::policy(cx, at, node, true)
-    });
-    let except = read(cx, &place, map, "except", |cx, at, node| {
-        policy::policy(cx, at, node, false)
-    });
+    let stage = stage(cx, &place, map);
+    let (only, except) = policies(cx, &place, map);
     let variables = read(cx, &place, map, "variables", |cx, at, node| {
         variables::variables(cx, at, node, Scope::Job)
     });
@@ -144,13 +127,7 @@ pub(super) fn job(
     });
     let script = read(cx, &place, map, "script", script::placed).unwrap_or_default();
     let allow_failure = allow_failure(cx, &place, map);
-    check_dependencies(
-        cx,
-        &place,
-        map,
-        own.dependencies.as_deref(),
-        needs.as_deref(),
-    );
+    check_dependencies(cx, &place, map, own.dependencies.as_deref(), needs.as_ref());
     if !around.workflow_rules
         && let (Some(_), Some(node)) = (&rules, present(map, "rules"))
     {
@@ -166,20 +143,14 @@ pub(super) fn job(
     all.extend(script);
     let (script, places) = all.into_iter().unzip();
     let has_rules = map.get("rules").is_some() || around.workflow_rules;
-    let (rules, rule_needs) = match rules {
-        None => (None, Vec::new()),
-        Some(rules) => {
-            let (rules, needs): (Vec<_>, Vec<_>) = rules
-                .into_iter()
-                .map(|written| (written.rule, written.needs))
-                .unzip();
-            (Some(rules), needs)
-        }
-    };
+    let (rules, rule_needs) = rules::split(rules);
+    let cross_needs = needs.as_ref().map(|needs| needs.cross.clone());
     let job = Job {
         span: entry.key.span,
         name: shown,
         parallel: None,
+        trigger: None,
+        upstream: None,
         stage: stage.unwrap_or_else(|| "test".to_owned()),
         script,
         places,
@@ -192,6 +163,7 @@ pub(super) fn job(
         when: own.when,
         allow_failure,
         needs: None,
+        cross_needs: cross_needs.unwrap_or_default(),
         dependencies: None,
         manual_confirmation: own.manual_confirmation,
         interruptible: shared.interruptible.unwrap_or_default(),
@@ -216,15 +188,47 @@ pub(super) fn job(
         job,
         stage,
         parallel,
-        needs,
+        needs: needs.map(|needs| needs.jobs),
         rule_needs,
         dependencies,
         weight,
     })
 }
 
+/// `stage`; none: it is not said.
+pub(super) fn stage(cx: &mut Checker<'_>, place: &Place<'_>, map: &Map) -> Option<String> {
+    let node = present(map, "stage")?;
+    let text = node.as_str();
+    if text.is_none() {
+        let place = place.child("stage");
+        cx.problem(
+            kind::TYPE,
+            &place,
+            "config",
+            "should be a string",
+            node.span,
+        );
+    }
+    text.map(str::to_owned)
+}
+
+/// `only` and `except`.
+pub(super) fn policies(
+    cx: &mut Checker<'_>,
+    place: &Place<'_>,
+    map: &Map,
+) -> (Option<Policy>, Option<Policy>) {
+    let only = read(cx, place, map, "only", |cx, at, node| {
+        policy::policy(cx, at, node, true)
+    });
+    let except = read(cx, place, map, "except", |cx, at, node| {
+        policy::policy(cx, at, node, false)
+    });
+    (only, except)
+}
+
 /// Reads a key unless it is absent or null.
-fn read<T>(
+pub(super) fn read<T>(
     cx: &mut Checker<'_>,
     place: &Place<'_>,
     map: &Map,
@@ -236,7 +240,7 @@ fn read<T>(
 }
 
 /// The name as sentences show it.
-fn name(cx: &mut Checker<'_>, jobs: &Place<'_>, entry: &Entry) -> String {
+pub(super) fn name(cx: &mut Checker<'_>, jobs: &Place<'_>, entry: &Entry) -> String {
     let key = &entry.key;
     let blank = match &key.value {
         Value::Null => true,
@@ -337,7 +341,8 @@ fn help_for_old_keys(cx: &mut Checker<'_>, map: &Map) {
     }
 }
 
-fn excluded_by_rules(cx: &mut Checker<'_>, place: &Place<'_>, map: &Map) {
+/// Refuses what `rules` replace.
+pub(super) fn excluded_by_rules(cx: &mut Checker<'_>, place: &Place<'_>, map: &Map) {
     if present(map, "rules").is_none() {
         return;
     }
@@ -392,7 +397,7 @@ fn check_dependencies(
     place: &Place<'_>,
     map: &Map,
     dependencies: Option<&[(String, Span)]>,
-    needs: Option<&[WrittenNeed]>,
+    needs: Option<&Needs>,
 ) {
     let (Some(dependencies), Some(needs)) = (dependencies, needs) else {
         return;
@@ -400,10 +405,14 @@ fn check_dependencies(
     let Some(node) = map.get("dependencies") else {
         return;
     };
-    if needs.is_empty() {
+    if needs.jobs.is_empty() {
+        if !needs.cross.is_empty() && !dependencies.is_empty() {
+            let problem = "corresponding to dependencies must be from the same pipeline";
+            cx.problem(kind::VALUE, place, "needs", problem, node.span);
+        }
         return;
     }
-    let needed: BTreeSet<&str> = needs.iter().map(|need| need.job.as_str()).collect();
+    let needed: BTreeSet<&str> = needs.jobs.iter().map(|need| need.job.as_str()).collect();
     let names = dependencies.iter().map(|(name, _)| name.as_str());
     let missing: Vec<&str> = names.filter(|name| !needed.contains(name)).collect();
     if !missing.is_empty() {

@@ -4,8 +4,10 @@ use super::{
     check::{Checker, Place, is_blank, kind, present},
     parallel::{self, Matrix},
     script,
+    trigger::Upstream,
+    types::{CrossNeed, CrossSource},
 };
-use crate::{Map, Node, Span, Value};
+use crate::{Node, Span, Value};
 
 /// Needs of other pipelines in one job, at most.
 const MAX_CROSS_PIPELINE: usize = 5;
@@ -13,8 +15,10 @@ const MAX_CROSS_PIPELINE: usize = 5;
 /// Where needs stand; decides which kinds are allowed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Owner {
-    /// A job.
+    /// A job: jobs of this pipeline, and artifacts of others.
     Job,
+    /// A trigger job: jobs of this pipeline, and a project whose status it has.
+    Trigger,
     /// A rule: only jobs of this pipeline.
     Rule,
 }
@@ -30,13 +34,24 @@ pub(super) struct WrittenNeed {
     pub(super) matrix: Option<Matrix>,
 }
 
+/// All that a job needs.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Needs {
+    /// Jobs of this pipeline.
+    pub(super) jobs: Vec<WrittenNeed>,
+    /// Jobs of other pipelines.
+    pub(super) cross: Vec<CrossNeed>,
+    /// Projects whose status the job has.
+    pub(super) upstreams: Vec<Upstream>,
+}
+
 /// `needs`: a map, or a list of names and maps.
 pub(super) fn needs(
     cx: &mut Checker<'_>,
     place: &Place<'_>,
     node: &Node,
     owner: Owner,
-) -> Option<Vec<WrittenNeed>> {
+) -> Option<Needs> {
     let errors = cx.errors();
     let mut items = Vec::new();
     match &node.value {
@@ -81,45 +96,119 @@ pub(super) fn needs(
     }
 
     let below = place.child("need");
-    let mut needs = Vec::new();
-    let mut elsewhere = Vec::new();
+    let mut needs = Needs::default();
+    let mut elsewhere = Elsewhere::default();
     for item in items {
-        match item.as_map() {
-            Some(map) if is_elsewhere(map) => elsewhere.push(item),
-            _ => needs.extend(need(cx, &below, item)),
+        match Kind::of(item) {
+            Kind::Job => needs.jobs.extend(need(cx, &below, item)),
+            Kind::CrossPipeline | Kind::CrossProject => elsewhere.cross.push(item),
+            Kind::Upstream => elsewhere.upstreams.push(item),
         }
     }
-    needs_elsewhere(cx, place, &elsewhere, owner);
+    elsewhere.check(cx, place, owner);
+    if cx.errors() > errors {
+        return None;
+    }
+    for item in elsewhere.cross {
+        needs.cross.extend(cross_need(cx, &below, item));
+    }
+    for item in elsewhere.upstreams {
+        needs.upstreams.extend(upstream(cx, &below, item));
+    }
     (cx.errors() == errors).then_some(needs)
 }
 
-fn is_elsewhere(map: &Map) -> bool {
-    map.get("pipeline").is_some() || map.get("project").is_some()
+/// What a need is of.
+enum Kind {
+    Job,
+    CrossPipeline,
+    CrossProject,
+    Upstream,
+}
+
+impl Kind {
+    fn of(node: &Node) -> Kind {
+        let has = |key: &str| node.as_map().is_some_and(|map| map.get(key).is_some());
+        if has("project") {
+            Kind::CrossProject
+        } else if !has("pipeline") {
+            Kind::Job
+        } else if has("job") {
+            Kind::CrossPipeline
+        } else {
+            Kind::Upstream
+        }
+    }
 }
 
 /// Needs of other pipelines and projects.
-fn needs_elsewhere(cx: &mut Checker<'_>, place: &Place<'_>, items: &[&Node], owner: Owner) {
-    let Some(first) = items.first() else { return };
-    if owner == Owner::Rule {
-        let problem = "uses invalid types: cross_dependency";
-        cx.problem(kind::VALUE, place, "config", problem, first.span);
-        return;
+#[derive(Default)]
+struct Elsewhere<'n> {
+    cross: Vec<&'n Node>,
+    upstreams: Vec<&'n Node>,
+}
+
+impl Elsewhere<'_> {
+    /// Whether these kinds may stand there, and as many.
+    fn check(&self, cx: &mut Checker<'_>, place: &Place<'_>, owner: Owner) {
+        let cross = self.cross.first().filter(|_| owner != Owner::Job);
+        let upstream = self.upstreams.first().filter(|_| owner != Owner::Trigger);
+        let foreign: Vec<(&str, Span)> = [("cross_dependency", cross), ("bridge", upstream)]
+            .into_iter()
+            .filter_map(|(name, node)| Some((name, node?.span)))
+            .collect();
+        if let Some((_, span)) = foreign.first() {
+            let names: Vec<&str> = foreign.iter().map(|(name, _)| *name).collect();
+            let problem = format!("uses invalid types: {}", names.join(", "));
+            cx.problem(kind::VALUE, place, "config", problem, *span);
+        }
+        if let Some(over) = self.cross.get(MAX_CROSS_PIPELINE) {
+            let problem = format!("must be less than or equal to {MAX_CROSS_PIPELINE}");
+            cx.problem(kind::LIMIT, place, "config", problem, over.span);
+        }
     }
-    if items.len() > MAX_CROSS_PIPELINE {
-        let problem = format!("must be less than or equal to {MAX_CROSS_PIPELINE}");
-        cx.problem(kind::LIMIT, place, "config", problem, first.span);
-    }
-    for item in items {
-        let project = item
-            .as_map()
-            .is_some_and(|map| map.get("project").is_some());
-        let what = if project {
-            "needs:project"
-        } else {
-            "needs:pipeline"
-        };
-        cx.unsupported(what, item.span);
-    }
+}
+
+/// `{pipeline, job}` or `{project, ref, job}`.
+fn cross_need(cx: &mut Checker<'_>, place: &Place<'_>, node: &Node) -> Option<CrossNeed> {
+    let map = node.as_map()?;
+    let errors = cx.errors();
+    let source = if map.get("project").is_some() {
+        cx.known_keys(place, map, &["project", "ref", "job", "artifacts"]);
+        let project = cx.required_string(place, map, "project", node);
+        let reference = cx.required_string(place, map, "ref", node);
+        CrossSource::Project {
+            project: project.unwrap_or_default(),
+            reference: reference.unwrap_or_default(),
+        }
+    } else {
+        let keys = &["pipeline", "job", "artifacts", "optional"];
+        cx.known_keys(place, map, keys);
+        let pipeline = cx.required_string(place, map, "pipeline", node);
+        CrossSource::Pipeline(pipeline.unwrap_or_default())
+    };
+    let job = cx.required_string(place, map, "job", node);
+    let artifacts = cx.boolean(place, map, "artifacts").unwrap_or(true);
+    let optional = cx.boolean(place, map, "optional").unwrap_or_default();
+    (cx.errors() == errors).then_some(CrossNeed {
+        span: node.span,
+        source,
+        job: job?,
+        artifacts,
+        optional,
+    })
+}
+
+/// `{pipeline: group/project}`.
+fn upstream(cx: &mut Checker<'_>, place: &Place<'_>, node: &Node) -> Option<Upstream> {
+    let map = node.as_map()?;
+    let errors = cx.errors();
+    cx.known_keys(place, map, &["pipeline"]);
+    let project = cx.required_string(place, map, "pipeline", node);
+    (cx.errors() == errors).then_some(Upstream {
+        span: node.span,
+        project: project?,
+    })
 }
 
 fn need(cx: &mut Checker<'_>, place: &Place<'_>, node: &Node) -> Option<WrittenNeed> {

@@ -54,6 +54,16 @@ pub(super) fn parallel(cx: &mut Checker<'_>, place: &Place<'_>, node: &Node) -> 
     None
 }
 
+/// `parallel` of a trigger job, which knows only a matrix.
+pub(super) fn matrix(cx: &mut Checker<'_>, place: &Place<'_>, node: &Node) -> Option<Parallel> {
+    if let Value::Int(_) = node.value {
+        let problem = "cannot use \"parallel: <number>\".";
+        cx.problem(kind::VALUE, place, "config", problem, node.span);
+        return None;
+    }
+    parallel(cx, place, node)
+}
+
 /// `parallel` of a need: which instances are meant.
 pub(super) fn needed_matrix(
     cx: &mut Checker<'_>,

@@ -159,8 +159,22 @@ fn rule(cx: &mut Checker<'_>, place: &Place<'_>, node: &Node, owner: Owner) -> O
     };
     Some(WrittenRule {
         rule,
-        needs: needs.flatten(),
+        needs: needs.flatten().map(|needs| needs.jobs),
     })
+}
+
+/// The rules, and beside them what each of them needs.
+pub(super) fn split(
+    rules: Option<Vec<WrittenRule>>,
+) -> (Option<Vec<Rule>>, Vec<Option<Vec<WrittenNeed>>>) {
+    let Some(rules) = rules else {
+        return (None, Vec::new());
+    };
+    let (rules, needs) = rules
+        .into_iter()
+        .map(|written| (written.rule, written.needs))
+        .unzip();
+    (Some(rules), needs)
 }
 
 /// An expression; the caret is put where reading stopped.

@@ -75,6 +75,19 @@ pub(super) fn when(cx: &mut Checker<'_>, place: &Place<'_>, map: &Map) -> When {
     word.with_delay(at.and_then(|at| start_in(cx, place, delay, at)))
 }
 
+/// `when` of a trigger job, which nothing delays.
+pub(super) fn when_of_trigger(cx: &mut Checker<'_>, place: &Place<'_>, map: &Map) -> When {
+    let words: Vec<(&str, WhenWord)> = WORDS
+        .iter()
+        .copied()
+        .filter(|(_, word)| *word != WhenWord::Delayed)
+        .collect();
+    let problem = "should be one of: on_success, on_failure, always, manual";
+    cx.word(place, map, "when", &words, problem)
+        .unwrap_or(WhenWord::OnSuccess)
+        .with_delay(None)
+}
+
 /// A `start_in` that must be there; `at` is where to complain.
 pub(super) fn start_in(
     cx: &mut Checker<'_>,

@@ -8,6 +8,7 @@ use fleet_model::{
     Service, Variable, When,
 };
 
+use super::trigger::{Trigger, Upstream};
 use crate::{Span, expression::Expression};
 
 /// What a configuration says, before an event decides what of it runs.
@@ -45,6 +46,10 @@ pub struct Job {
     pub name: String,
     /// What it is an instance of.
     pub parallel: Option<Parallel>,
+    /// What it starts instead of running a script.
+    pub trigger: Option<Trigger>,
+    /// The project whose pipeline's status it has; it runs no script either.
+    pub upstream: Option<Upstream>,
     /// One of [`Config::stages`].
     pub stage: String,
     /// `before_script`, then `script`, flat.
@@ -72,6 +77,8 @@ pub struct Job {
     /// `needs`, instances of parallel jobs named one by one; none: the key is
     /// absent and the job waits for all earlier stages.
     pub needs: Option<Vec<Need>>,
+    /// Needs of jobs of other pipelines: their artifacts.
+    pub cross_needs: Vec<CrossNeed>,
     /// `dependencies`, instances named one by one; none: the key is absent.
     pub dependencies: Option<Vec<String>>,
     /// What a person is asked before a manual start.
@@ -202,6 +209,35 @@ pub struct Need {
     pub artifacts: bool,
     /// It may be missing.
     pub optional: bool,
+}
+
+/// A job of another pipeline whose artifacts are wanted; all texts unexpanded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CrossNeed {
+    /// Where it is asked for.
+    pub span: Span,
+    /// The pipeline.
+    pub source: CrossSource,
+    /// The job's name there.
+    pub job: String,
+    /// Its artifacts are wanted; without them nothing is asked for.
+    pub artifacts: bool,
+    /// They may be missing.
+    pub optional: bool,
+}
+
+/// Where a needed job outside this pipeline is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CrossSource {
+    /// A pipeline of this project: its id, mostly in a variable.
+    Pipeline(String),
+    /// The last successful pipeline of a ref of a project.
+    Project {
+        /// Its path.
+        project: String,
+        /// The branch or tag.
+        reference: String,
+    },
 }
 
 /// `environment`, all texts unexpanded.

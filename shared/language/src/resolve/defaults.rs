@@ -16,6 +16,8 @@ const KEYS: &[&str] = &[
     "tags",
     "timeout",
 ];
+/// The one key that trigger jobs take.
+const TO_BRIDGES: &str = "interruptible";
 const TOP_LEVEL: &[&str] = &[
     "after_script",
     "before_script",
@@ -50,21 +52,39 @@ pub(crate) fn apply(root: Map) -> Map {
     given.retain(|entry| {
         !entry.value.is_null() && entry.key.as_str().is_some_and(|name| KEYS.contains(&name))
     });
-    for entry in &mut rest {
-        let hidden = entry.key.as_str().is_some_and(|name| name.starts_with('.'));
-        if !hidden
-            && is_job(&entry.value)
-            && let Value::Map(job) = &mut entry.value.value
-        {
-            fill(job, &given);
+    let to_bridges: Vec<Entry> = given
+        .iter()
+        .filter(|entry| entry.key.as_str() == Some(TO_BRIDGES))
+        .cloned()
+        .collect();
+    let visible = |entry: &&mut Entry| {
+        let name = entry.key.as_str();
+        name.is_none_or(|name| !name.starts_with('.'))
+    };
+    for entry in rest.iter_mut().filter(visible) {
+        let given = match &entry.value {
+            node if is_build(node) => &given,
+            node if is_job(node) => &to_bridges,
+            _ => continue,
+        };
+        if let Value::Map(job) = &mut entry.value.value {
+            fill(job, given);
         }
     }
     Map { entries: rest }
 }
 
+fn is_build(node: &Node) -> bool {
+    has_any(node, &["script", "run"])
+}
+
 fn is_job(node: &Node) -> bool {
-    node.as_map()
-        .is_some_and(|map| map.get("script").is_some() || map.get("run").is_some())
+    has_any(node, &["script", "run", "trigger", "needs"])
+}
+
+fn has_any(node: &Node, keys: &[&str]) -> bool {
+    let map = node.as_map();
+    map.is_some_and(|map| keys.iter().any(|key| map.get(key).is_some()))
 }
 
 fn fill(job: &mut Map, given: &[Entry]) {

@@ -7,7 +7,11 @@ use fleet_model::{AllowFailure, Artifact, Image, Service, Variable, When};
 use serde_json::{Map, Value as Json, json};
 
 use crate::{
-    config::{Cache, CacheKey, Config, InheritVariables, Job, Need, Policy, Rule, RuleWhen},
+    Node, Value,
+    config::{
+        Cache, CacheKey, ChildFile, Config, CrossNeed, CrossSource, Downstream, InheritVariables,
+        Job, Need, Policy, Rule, RuleWhen, Trigger, TriggerStrategy,
+    },
     duration,
 };
 
@@ -59,8 +63,14 @@ fn theirs_of(job: &Json, ours: &Job) -> Json {
         .as_array()
         .unwrap()
         .clone();
+    // Left out where it is that one.
+    let usual = if ours.trigger.is_some() {
+        json!([])
+    } else {
+        json!(["x"])
+    };
     script.extend(
-        or(&options["script"], json!(["x"]))
+        or(&options["script"], usual)
             .as_array()
             .unwrap()
             .iter()
@@ -95,6 +105,12 @@ fn theirs_of(job: &Json, ours: &Job) -> Json {
             their_needs(&job["needs_attributes"])
         } else {
             Json::Null
+        },
+        "cross_needs": list(&options["cross_dependencies"], their_cross_need),
+        "trigger": if options["trigger"].is_null() {
+            Json::Null
+        } else {
+            their_trigger(&options["trigger"])
         },
         "dependencies": options["dependencies"],
         "image": their_image(&options["image"]),
@@ -171,6 +187,8 @@ fn ours_of(job: &Job) -> Json {
             InheritVariables::Only(names) => json!(names),
         },
         "needs": job.needs.as_ref().map(|needs| our_needs(needs)),
+        "cross_needs": job.cross_needs.iter().map(our_cross_need).collect::<Json>(),
+        "trigger": job.trigger.as_ref().map(our_trigger),
         "dependencies": job.dependencies,
         "image": job.image.as_ref().map(our_image),
         "services": job.services.iter().map(our_service).collect::<Json>(),
@@ -272,6 +290,87 @@ fn our_needs(needs: &[Need]) -> Json {
         .iter()
         .map(|it| json!([it.job, it.artifacts, it.optional]))
         .collect()
+}
+
+fn their_cross_need(need: &Json) -> Json {
+    json!({
+        "pipeline": need["pipeline"],
+        "job": need["job"],
+        "artifacts": need["artifacts"],
+        "optional": need["optional"] == true,
+    })
+}
+
+fn our_cross_need(need: &CrossNeed) -> Json {
+    let CrossSource::Pipeline(pipeline) = &need.source else {
+        panic!("GitLab's free edition knows no others: {need:?}");
+    };
+    json!({
+        "pipeline": pipeline,
+        "job": need.job,
+        "artifacts": need.artifacts,
+        "optional": need.optional,
+    })
+}
+
+fn their_trigger(trigger: &Json) -> Json {
+    let forward = &trigger["forward"];
+    let include = match &trigger["include"] {
+        Json::Null => json!([]),
+        Json::Array(all) => json!(all),
+        one => json!([one]),
+    };
+    json!({
+        "project": trigger["project"],
+        "branch": trigger["branch"],
+        "inputs": or(&trigger["inputs"], json!({})),
+        "include": include,
+        "strategy": trigger["strategy"],
+        "yaml_variables": or(&forward["yaml_variables"], json!(true)),
+        "pipeline_variables": or(&forward["pipeline_variables"], json!(false)),
+    })
+}
+
+fn our_trigger(trigger: &Trigger) -> Json {
+    let json = |node: &Node| node.to_json();
+    let inputs_json = |map: &crate::Map| {
+        json(&Node {
+            span: trigger.span,
+            value: Value::Map(map.clone()),
+        })
+    };
+    let (project, branch, inputs, include) = match &trigger.downstream {
+        Downstream::Project {
+            project,
+            branch,
+            inputs,
+        } => (
+            Some(project),
+            branch.as_ref(),
+            inputs_json(inputs),
+            json!([]),
+        ),
+        Downstream::Child(files) => {
+            let file = |file: &ChildFile| match file {
+                ChildFile::Include(node) => json(node),
+                ChildFile::Artifact { path, job, .. } => json!({"artifact": path, "job": job}),
+            };
+            let include = files.iter().map(file).collect();
+            (None, None, json!({}), include)
+        }
+    };
+    json!({
+        "project": project,
+        "branch": branch,
+        "inputs": inputs,
+        "include": include,
+        "strategy": trigger.strategy.map(|strategy| match strategy {
+            TriggerStrategy::Depend => "depend",
+            TriggerStrategy::Mirror => "mirror",
+        }),
+        "yaml_variables": trigger.forward.yaml_variables,
+        "pipeline_variables": trigger.forward.pipeline_variables,
+    })
 }
 
 fn their_image(image: &Json) -> Json {

@@ -207,15 +207,6 @@ const REFUSED: &[(&str, &str, &str)] = &[
 /// Files that ask for what Fleet does not carry out, and the sentence.
 const UNSUPPORTED: &[(&str, &str)] = &[
     (
-        "{a: {trigger: {include: c.yml}}}",
-        "a:trigger is not supported yet",
-    ),
-    ("{a: {trigger: g/p}}", "a:trigger is not supported yet"),
-    (
-        "{a: {needs: {pipeline: g/p}}}",
-        "a:needs:pipeline is not supported yet",
-    ),
-    (
         "{a: {S, release: {tag_name: v1}}}",
         "a:release is not supported yet",
     ),
@@ -251,14 +242,6 @@ const UNSUPPORTED: &[(&str, &str)] = &[
     (
         "{a: {run: [{name: s, script: x}]}}",
         "a:run is not supported yet",
-    ),
-    (
-        "{a: {S, needs: [{pipeline: '5', job: b}]}}",
-        "needs:pipeline is not supported yet",
-    ),
-    (
-        "{a: {S, needs: [{project: g/p, job: b, ref: main}]}}",
-        "needs:project is not supported yet",
     ),
     (
         "{a: {S, rules: [{changes: {paths: [x], compare_to: main}}]}}",

@@ -35,6 +35,10 @@ const PLACES: &[&str] = &[
     "{j: {script: x, only: {K: V}}}",
     "{j: {script: x, hooks: {K: V}}}",
     "{j: {trigger: g/p, K: V}}",
+    "{j: {trigger: {project: g/p, K: V}}}",
+    "{j: {trigger: {include: [{local: a.yml, K: V}]}}}",
+    "{j: {trigger: {include: a.yml, forward: {K: V}}}}",
+    "{j: {needs: [{pipeline: g/p, K: V}]}}",
     "{j: {extends: V, script: x}, .t: {script: V}}",
     "j: {script: !reference [.t, V]}\n.t: {a: V}\n",
 ];
@@ -61,6 +65,8 @@ const KEYS: &[&str] = &[
     "deployment_tier",
     "description",
     "docker",
+    "artifact",
+    "branch",
     "dotenv",
     "entrypoint",
     "environment",
@@ -73,7 +79,9 @@ const KEYS: &[&str] = &[
     "expose_as",
     "extends",
     "fallback_keys",
+    "file",
     "files",
+    "forward",
     "files_commits",
     "hooks",
     "id_tokens",
@@ -130,6 +138,7 @@ const KEYS: &[&str] = &[
     "timeout",
     "trigger",
     "types",
+    "strategy",
     "unprotect",
     "untracked",
     "url",
@@ -137,6 +146,7 @@ const KEYS: &[&str] = &[
     "variables",
     "when",
     "workflow",
+    "yaml_variables",
 ];
 
 const VALUES: &[&str] = &[
