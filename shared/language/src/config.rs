@@ -15,22 +15,27 @@ mod graph;
 mod image;
 mod inherit;
 mod job;
+mod job_inputs;
 mod multiply;
 mod needs;
+mod no_runtime;
 mod pages;
 mod parallel;
 mod policy;
+mod release;
 mod retry;
 mod rules;
+mod run;
 mod script;
+mod secrets;
 mod shared;
 mod timing;
 mod trigger;
 mod types;
-mod unsupported;
 mod variables;
 mod workflow;
 
+pub use no_runtime::{Unsupported, unsupported};
 pub use trigger::{ChildFile, Downstream, Forward, Trigger, TriggerStrategy, Upstream};
 pub use types::{
     Cache, CacheKey, Config, CrossNeed, CrossSource, Environment, InheritVariables, Job, Need,
@@ -70,6 +75,7 @@ const LAST_STAGE: &str = ".post";
 pub fn check(sources: &Sources, root: &Map, span: Span) -> (Option<Config>, Vec<Diagnostic>) {
     let mut cx = Checker::new(sources);
     let config = config(&mut cx, root, span);
+    cx.tell_no_runtime();
     let wrong = cx
         .diagnostics
         .iter()
@@ -94,6 +100,14 @@ pub(crate) fn include_rules(
         owner,
     );
     let rules = rules.map(|all| all.into_iter().map(|written| written.rule).collect());
+    let rules = rules.filter(|rules: &Vec<Rule>| {
+        let elsewhere = rules.iter().find_map(Rule::elsewhere);
+        if let Some((what, span)) = elsewhere {
+            let message = format!("include:{what} is not supported yet");
+            cx.error(kind::UNSUPPORTED, message, span);
+        }
+        elsewhere.is_none()
+    });
     (rules, cx.diagnostics)
 }
 
@@ -128,11 +142,7 @@ fn config(cx: &mut Checker<'_>, root: &Map, span: Span) -> Option<Config> {
         return None;
     }
     let jobs = multiply::multiply(cx, written);
-    if cx
-        .diagnostics
-        .iter()
-        .all(|it| it.severity != Severity::Error || is_unsupported(it))
-    {
+    if cx.errors() == 0 {
         graph::check(cx, &stages, &jobs);
     }
     Some(Config {
@@ -141,10 +151,6 @@ fn config(cx: &mut Checker<'_>, root: &Map, span: Span) -> Option<Config> {
         workflow: workflow.flatten().unwrap_or_default(),
         jobs: jobs.into_iter().map(|placed| placed.job).collect(),
     })
-}
-
-fn is_unsupported(diagnostic: &Diagnostic) -> bool {
-    diagnostic.code == kind::UNSUPPORTED
 }
 
 fn jobs(

@@ -17,7 +17,7 @@ mod workflow;
 
 use fleet_model::{Plan, PlannedJob, Variable};
 
-use crate::config::{Config, CrossSource, Job};
+use crate::config::{Config, CrossSource, Job, Rule};
 use crate::{Context, Diagnostic, Files, Severity, Span, coupling};
 use event::{Around, Event};
 use seed::Decision;
@@ -90,6 +90,9 @@ fn attempt(
     event: &Event<'_>,
     left_out: &mut Vec<LeftOut>,
 ) -> Result<(Plan, Vec<Diagnostic>), Vec<Diagnostic>> {
+    if let Some(unsupported) = unsupported_rule(config) {
+        return Err(vec![unsupported]);
+    }
     let pipeline = workflow::decide(config, event).map_err(|filtered| vec![filtered])?;
     check_globals(config, &pipeline).map_err(|error| vec![error])?;
     let around = Around::new(&pipeline.predefined, &pipeline.user, &pipeline.settings);
@@ -151,11 +154,24 @@ fn unsupported(job: &Job) -> Vec<Diagnostic> {
         CrossSource::Project { .. } => ("needs:project", need.span),
     });
     let all = trigger.into_iter().chain(upstream).chain(cross);
-    all.map(|(what, span)| {
-        let message = format!("{}:{what} is not supported yet", job.name);
-        Diagnostic::error("not-supported", message, Some(span))
-    })
-    .collect()
+    all.map(|(what, span)| not_supported(&format!("{}:{what}", job.name), span))
+        .collect()
+}
+
+/// The first rule that asks for more than the commit's own files.
+fn unsupported_rule(config: &Config) -> Option<Diagnostic> {
+    let workflow = config.workflow.rules.iter().flatten();
+    let jobs = config.jobs.iter().filter_map(|job| job.rules.as_ref());
+    let (what, span) = workflow.chain(jobs.flatten()).find_map(Rule::elsewhere)?;
+    Some(not_supported(what, span))
+}
+
+fn not_supported(what: &str, span: Span) -> Diagnostic {
+    Diagnostic::error(
+        "not-supported",
+        format!("{what} is not supported yet"),
+        Some(span),
+    )
 }
 
 /// Finds and mends what ties jobs to each other's hosts.

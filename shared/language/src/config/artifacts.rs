@@ -2,7 +2,10 @@
 
 use fleet_model::{Artifact, ArtifactFormat, ArtifactWhen};
 
-use super::check::{Checker, Place, is_blank, kind, present, strings_of};
+use super::{
+    check::{Checker, Place, is_blank, kind, present, strings_of},
+    no_runtime::NoRuntime,
+};
 use crate::{Map, Node, Value, duration};
 
 const KEYS: &[&str] = &[
@@ -218,7 +221,7 @@ fn exposure(cx: &mut Checker<'_>, place: &Place<'_>, map: &Map) {
     cx.word(place, map, "access", access, problem);
     for key in ["public", "access", "expose_as"] {
         if let Some(node) = present(map, key) {
-            cx.no_effect(place, key, node.span);
+            cx.no_runtime(NoRuntime::ArtifactAccess, &place.child(key), node.span);
         }
     }
 

@@ -193,16 +193,12 @@ fn key_of_files(
     let name = entry.key.as_str()?;
     let files = files(cx, &place.child(name), &entry.value);
     let prefix = present(map, "prefix").and_then(|node| prefix(cx, &place.child("prefix"), node));
-    if name == "files_commits" {
-        cx.unsupported("cache:key:files_commits", entry.key.span)
-            .help =
-            Some("`files` takes the content of the files instead of their commits".to_owned());
-    }
     if cx.errors() > errors {
         return None;
     }
     Some(CacheKey::Files {
         files: files?,
+        by_commit: name == "files_commits",
         prefix,
     })
 }

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use super::no_runtime::Met;
 use crate::expression::{self, Expression};
 use crate::{
     Diagnostic, Entry, Map, Node, Severity, Sources, Span, Value, resolve::Nearest, suggest,
@@ -73,6 +74,8 @@ pub(super) struct Checker<'s> {
     pub(super) sources: &'s Sources,
     /// What was found.
     pub(super) diagnostics: Vec<Diagnostic>,
+    /// What nothing carries out.
+    pub(super) met: Met,
     /// For hints about names of the file.
     pub(super) nearest: Nearest,
     errors: usize,
@@ -85,6 +88,7 @@ impl<'s> Checker<'s> {
         Checker {
             sources,
             diagnostics: Vec::new(),
+            met: Met::default(),
             nearest: Nearest::default(),
             errors: 0,
             expressions: BTreeMap::new(),
@@ -143,25 +147,6 @@ impl<'s> Checker<'s> {
         span: Span,
     ) -> &mut Diagnostic {
         self.push(Diagnostic::warning(code, message, Some(span)))
-    }
-
-    /// A keyword of GitLab's that Fleet does not carry out: never ignored.
-    pub(super) fn unsupported(&mut self, what: impl fmt::Display, span: Span) -> &mut Diagnostic {
-        self.error(
-            kind::UNSUPPORTED,
-            format!("{what} is not supported yet"),
-            span,
-        )
-    }
-
-    /// A key that is read and has no effect here.
-    pub(super) fn no_effect(&mut self, place: &Place<'_>, key: &str, span: Span) {
-        let at = place.child(key);
-        self.warning(
-            kind::NO_EFFECT,
-            format!("{at} has no effect here yet"),
-            span,
-        );
     }
 
     fn push(&mut self, mut diagnostic: Diagnostic) -> &mut Diagnostic {

@@ -7,6 +7,7 @@ use regex::Regex;
 
 use super::{
     check::{Checker, Place, is_blank, kind, present},
+    no_runtime::NoRuntime,
     types::Environment,
 };
 use crate::{Map, Node, Value};
@@ -94,8 +95,9 @@ pub(super) fn environment(
         return None;
     }
     if let Some(node) = kubernetes {
-        check_kubernetes(cx, &place.child("kubernetes"), node);
-        cx.no_effect(place, "kubernetes", node.span);
+        let place = place.child("kubernetes");
+        check_kubernetes(cx, &place, node);
+        cx.no_runtime(NoRuntime::Kubernetes, &place, node.span);
     }
     (cx.errors() == errors).then_some(Environment {
         span: node.span,

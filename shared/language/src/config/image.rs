@@ -4,6 +4,7 @@ use fleet_model::{Image, PullPolicy, Service};
 
 use super::{
     check::{Checker, Place, is_blank, join, kind, present, shown},
+    no_runtime::NoRuntime,
     script,
     variables::{self, Scope},
 };
@@ -141,8 +142,8 @@ fn container(cx: &mut Checker<'_>, place: &Place<'_>, node: &Node, keys: &[&str]
         }
     }
     if let Some(node) = present(map, "kubernetes") {
-        cx.no_effect(place, "kubernetes", node.span);
         let place = place.child("kubernetes");
+        cx.no_runtime(NoRuntime::Kubernetes, &place, node.span);
         if let Some(kubernetes) = cx.map(&place, node) {
             cx.known_keys(&place, kubernetes, &["user"]);
         }

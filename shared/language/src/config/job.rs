@@ -6,17 +6,16 @@ use fleet_model::AllowFailure;
 
 use super::{
     check::{Checker, Place, is_blank, kind, present},
-    environment, inherit,
+    environment, inherit, job_inputs,
     needs::{self, Needs, WrittenNeed},
     pages,
     parallel::{self, Parallel},
-    policy, retry,
+    policy, release, retry,
     rules::{self, Owner},
-    script,
+    run, script, secrets,
     shared::{DEFAULT_KEYS, Shared},
     timing,
     types::{Job, Policy},
-    unsupported,
     variables::{self, Scope},
 };
 use crate::{Entry, Map, Node, Span, Value, pattern::Pattern, resolve::Size};
@@ -107,8 +106,6 @@ pub(super) fn job(
     if cx.errors() > errors {
         return None;
     }
-    unsupported::check(cx, &shown, map);
-
     let mut shared = Shared::read(cx, &place, map, DEFAULT_KEYS);
     let stage = stage(cx, &place, map);
     let (only, except) = policies(cx, &place, map);
@@ -125,7 +122,22 @@ pub(super) fn job(
     let needs = read(cx, &place, map, "needs", |cx, at, node| {
         needs::needs(cx, at, node, needs::Owner::Job)
     });
-    let script = read(cx, &place, map, "script", script::placed).unwrap_or_default();
+    let script = match present(map, "run") {
+        Some(node) => run::run(cx, &place.child("run"), node),
+        None => read(cx, &place, map, "script", script::placed),
+    };
+    let inputs = read(cx, &place, map, "inputs", |cx, at, node| {
+        job_inputs::inputs(cx, at, &place, node)
+    });
+    let secrets = read(cx, &place, map, "secrets", secrets::secrets).unwrap_or_default();
+    read(cx, &place, map, "release", release::release);
+    read(
+        cx,
+        &place,
+        map,
+        "dast_configuration",
+        secrets::dast_configuration,
+    );
     let allow_failure = allow_failure(cx, &place, map);
     check_dependencies(cx, &place, map, own.dependencies.as_deref(), needs.as_ref());
     if !around.workflow_rules
@@ -133,14 +145,32 @@ pub(super) fn job(
     {
         rules::warn_about_last(cx, &place, node);
     }
-    pages::keep_folder(cx, &place, &shown, map, &mut shared);
+    pages::pages(cx, &place, &shown, map, &mut shared);
     if cx.errors() > errors {
         return None;
     }
 
     shared.fill_from(around.defaults, &inherit.default);
-    let mut all = shared.before_script.unwrap_or_default();
-    all.extend(script);
+    let mut all = Vec::new();
+    if !secrets.is_empty() {
+        let why = format!(
+            "no provider of secrets is configured for {}",
+            secrets.join(", ")
+        );
+        all.push((run::failing(&why), entry.key.span));
+    }
+    all.extend(shared.before_script.unwrap_or_default());
+    all.extend(script.unwrap_or_default());
+    let mut after_script = shared.after_script.unwrap_or_default();
+    let mut grown = 0;
+    if let Some(inputs) = inputs {
+        for (command, span) in &mut all {
+            grown += job_inputs::fill(cx, &place, &inputs, command, *span);
+        }
+        for command in &mut after_script {
+            grown += job_inputs::fill(cx, &place, &inputs, command, entry.key.span);
+        }
+    }
     let (script, places) = all.into_iter().unzip();
     let has_rules = map.get("rules").is_some() || around.workflow_rules;
     let (rules, rule_needs) = rules::split(rules);
@@ -154,7 +184,7 @@ pub(super) fn job(
         stage: stage.unwrap_or_else(|| "test".to_owned()),
         script,
         places,
-        after_script: shared.after_script.unwrap_or_default(),
+        after_script,
         rules,
         only: only.or_else(|| (!has_rules).then(Policy::branches_and_tags)),
         except,
@@ -181,6 +211,7 @@ pub(super) fn job(
     };
     let weight = Size::of(&entry.value)
         .bytes
+        .saturating_add(grown)
         .saturating_add(around.defaults_weight);
     let dependencies = own.dependencies;
     let stage = present(map, "stage").map_or(entry.key.span, |node| node.span);

@@ -1,11 +1,12 @@
-//! Jobs that publish a site.
+//! Jobs that publish a site: they keep its folder, and nothing is published.
 
 use super::{
     artifacts,
-    check::{Checker, Place, kind, present},
+    check::{Checker, Place, is_blank, kind, present},
+    no_runtime::NoRuntime,
     shared::Shared,
 };
-use crate::{Map, Value};
+use crate::{Map, Value, duration};
 
 /// Whether a job wants its folder published: it says so, or is called `pages`.
 pub(super) fn is_pages(name: Option<&str>, map: &Map) -> bool {
@@ -16,37 +17,62 @@ pub(super) fn is_pages(name: Option<&str>, map: &Map) -> bool {
     }
 }
 
-/// A job called `pages` keeps the folder it wants to publish. What a key `pages`
-/// asks for is refused elsewhere.
-pub(super) fn keep_folder(
+/// `pages` and `publish`: keeps the folder as an artifact.
+pub(super) fn pages(
     cx: &mut Checker<'_>,
     place: &Place<'_>,
     name: &str,
     map: &Map,
     shared: &mut Shared,
 ) {
-    if name != "pages" || present(map, "pages").is_some() {
-        return;
+    let errors = cx.errors();
+    let folder = present(map, "publish");
+    if let Some(folder) = folder.filter(|folder| folder.as_str().is_none()) {
+        let place = place.child("publish");
+        let problem = "should be a string";
+        cx.problem(kind::TYPE, &place, "config", problem, folder.span);
     }
-    if let Some(publish) = present(map, "publish") {
-        if publish.as_str().is_some() {
-            cx.unsupported("pages:publish", publish.span);
-        } else {
-            let place = place.child("publish");
-            cx.problem(
-                kind::TYPE,
-                &place,
-                "config",
-                "should be a string",
-                publish.span,
-            );
+    let own = present(map, "pages");
+    let mut inside = None;
+    match own.map(|node| (node, &node.value)) {
+        None | Some((_, Value::Bool(_))) => {}
+        Some((_, Value::Map(map))) => inside = settings(cx, &place.child("pages"), map),
+        Some((node, _)) => {
+            let place = place.child("pages");
+            let problem = "should be a hash or a boolean value";
+            cx.problem(kind::TYPE, &place, "config", problem, node.span);
         }
+    }
+    if let Some(folder) = folder.filter(|_| inside.is_some()) {
+        let message = format!("{name} job: use either {name}:publish or {name}:pages:publish");
+        cx.error(kind::KEYS, message, folder.span);
+    }
+    // An empty map says nothing, says GitLab.
+    let asked = is_pages(Some(name), map) && own.is_none_or(|node| !is_blank(node));
+    if cx.errors() > errors || !asked {
         return;
     }
-    let message = "the job `pages` keeps its folder `public` as an artifact; nothing is published";
-    if let Some(script) = map.entry("script") {
-        cx.warning(kind::NO_EFFECT, message, script.key.span).help =
-            Some("publish the folder in the script".to_owned());
+    let folder = folder.and_then(|node| node.as_str().map(str::to_owned));
+    let folder = folder.or(inside).unwrap_or_else(|| "public".to_owned());
+    artifacts::add_path(shared.artifacts.get_or_insert_default(), &folder);
+    if let Some(entry) = map.entry("pages").or_else(|| map.entry("script")) {
+        cx.no_runtime(NoRuntime::Pages, place, entry.key.span);
     }
-    artifacts::add_path(shared.artifacts.get_or_insert_default(), "public");
+}
+
+/// The map form: the folder to publish.
+fn settings(cx: &mut Checker<'_>, place: &Place<'_>, map: &Map) -> Option<String> {
+    cx.known_keys(place, map, &["path_prefix", "expire_in", "publish"]);
+    cx.string(place, map, "path_prefix");
+    if let Some(node) = present(map, "expire_in") {
+        let text = node.as_str().unwrap_or_default();
+        let readable = text.eq_ignore_ascii_case("never")
+            || text.contains('$')
+            || duration::parse(text).is_ok();
+        if !readable {
+            let problem = "should be a duration";
+            cx.problem(kind::VALUE, place, "expire_in", problem, node.span);
+        }
+    }
+    cx.string(place, map, "publish")
 }

@@ -268,7 +268,10 @@ fn changes(cx: &mut Checker<'_>, place: &Place<'_>, node: &Node) -> Option<RuleC
     let map = match &node.value {
         Value::Seq(_) => {
             let paths = few_paths(cx, place, "config", Some(node), node)?;
-            return Some(RuleChanges { paths });
+            return Some(RuleChanges {
+                paths,
+                compare_to: None,
+            });
         }
         Value::Map(map) => map,
         _ => {
@@ -286,11 +289,11 @@ fn changes(cx: &mut Checker<'_>, place: &Place<'_>, node: &Node) -> Option<RuleC
     cx.known_keys(place, map, &["paths", "compare_to"]);
     require(cx, place, map, &["paths"], node);
     let paths = few_paths(cx, place, "paths", map.get("paths"), node);
-    if cx.string(place, map, "compare_to").is_some() {
-        let span = map.get("compare_to").map_or(node.span, |node| node.span);
-        cx.unsupported("rules:changes:compare_to", span);
-    }
-    (cx.errors() == errors).then_some(RuleChanges { paths: paths? })
+    let compare_to = cx.string(place, map, "compare_to");
+    (cx.errors() == errors).then_some(RuleChanges {
+        paths: paths?,
+        compare_to,
+    })
 }
 
 fn exists(cx: &mut Checker<'_>, place: &Place<'_>, node: &Node) -> Option<RuleExists> {
@@ -298,11 +301,17 @@ fn exists(cx: &mut Checker<'_>, place: &Place<'_>, node: &Node) -> Option<RuleEx
         Value::String(path) => {
             return Some(RuleExists {
                 paths: vec![path.clone()],
+                project: None,
+                reference: None,
             });
         }
         Value::Seq(_) => {
             let paths = few_paths(cx, place, "config", Some(node), node)?;
-            return Some(RuleExists { paths });
+            return Some(RuleExists {
+                paths,
+                project: None,
+                reference: None,
+            });
         }
         Value::Map(map) => map,
         _ => {
@@ -323,12 +332,13 @@ fn exists(cx: &mut Checker<'_>, place: &Place<'_>, node: &Node) -> Option<RuleEx
         None => Some(Vec::new()),
         paths => few_paths(cx, place, "paths", paths, node),
     };
-    cx.string(place, map, "ref");
-    if cx.string(place, map, "project").is_some() {
-        let span = map.get("project").map_or(node.span, |node| node.span);
-        cx.unsupported("rules:exists:project", span);
-    }
-    (cx.errors() == errors).then_some(RuleExists { paths: paths? })
+    let reference = cx.string(place, map, "ref");
+    let project = cx.string(place, map, "project");
+    (cx.errors() == errors).then_some(RuleExists {
+        paths: paths?,
+        project,
+        reference,
+    })
 }
 
 fn require(cx: &mut Checker<'_>, place: &Place<'_>, map: &Map, keys: &[&str], node: &Node) {

@@ -7,7 +7,7 @@ use fleet_model::{Artifact, Hook, Image, Retry, Service};
 use super::{
     artifacts, cache,
     check::{Checker, Place, kind, present},
-    image, retry, script, timing,
+    image, retry, script, secrets, timing,
     types::{Cache, InheritVariables},
 };
 use crate::{Map, Node, Value};
@@ -81,6 +81,8 @@ impl Shared {
                 "services" => shared.services = image::services(cx, &at, node),
                 "artifacts" => shared.artifacts = artifacts::artifacts(cx, &at, node),
                 "cache" => shared.caches = cache::caches(cx, place, node),
+                "id_tokens" => secrets::id_tokens(cx, &at, node),
+                "identity" => secrets::identity(cx, &at, node),
                 "hooks" => shared.hooks = hooks(cx, &at, node),
                 "interruptible" => shared.interruptible = cx.boolean_value(&at, node),
                 "retry" => shared.retry = retry::retry(cx, node),
@@ -129,7 +131,6 @@ impl Shared {
         );
         fill(&mut self.retry, &default.retry, "retry", filter);
         fill(&mut self.tags, &default.tags, "tags", filter);
-        fill(&mut self.timeout, &default.timeout, "timeout", filter);
     }
 }
 
@@ -160,8 +161,15 @@ pub(super) fn defaults(cx: &mut Checker<'_>, root: &Map, default: Option<&Node>)
         if let Some(map) = cx.map(&place, node) {
             cx.known_keys(&place, map, DEFAULT_KEYS);
             if cx.errors() == errors {
-                super::unsupported::check(cx, "default", map);
-                let below = Shared::read(cx, &place, map, DEFAULT_KEYS);
+                let mut below = Shared::read(cx, &place, map, DEFAULT_KEYS);
+                if below.timeout.take().is_some()
+                    && let Some(node) = map.get("timeout")
+                {
+                    // As on GitLab, where jobs go on after it.
+                    let message = "default:timeout has no effect";
+                    cx.warning(kind::NO_EFFECT, message, node.span).help =
+                        Some("write `timeout` in the jobs".to_owned());
+                }
                 shared.fill_from(&below, &InheritVariables::All);
             }
         }

@@ -148,11 +148,28 @@ pub struct Rule {
     pub auto_cancel: Option<AutoCancel>,
 }
 
+impl Rule {
+    /// The clause that needs more of a repository than the files of the commit,
+    /// and where it stands.
+    pub(crate) fn elsewhere(&self) -> Option<(&'static str, Span)> {
+        let compared = self.changes.as_ref().and_then(|it| it.compare_to.as_ref());
+        let project = self.exists.as_ref().and_then(|it| it.project.as_ref());
+        match (compared, project) {
+            (Some(_), _) => Some(("rules:changes:compare_to", self.span)),
+            (None, Some(_)) => Some(("rules:exists:project", self.span)),
+            (None, None) => None,
+        }
+    }
+}
+
 /// `rules:changes`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RuleChanges {
     /// Globs, unexpanded.
     pub paths: Vec<String>,
+    /// What the commit is compared with, unexpanded; none: what the event
+    /// changed.
+    pub compare_to: Option<String>,
 }
 
 /// `rules:exists`.
@@ -160,6 +177,10 @@ pub struct RuleChanges {
 pub struct RuleExists {
     /// Globs, unexpanded.
     pub paths: Vec<String>,
+    /// Another project whose files are meant, unexpanded.
+    pub project: Option<String>,
+    /// Its branch, tag or commit, unexpanded; none: its default branch.
+    pub reference: Option<String>,
 }
 
 /// `rules:when`.
@@ -287,8 +308,10 @@ pub enum CacheKey {
     Files {
         /// One or two paths or globs.
         files: Vec<String>,
-        /// What the digest is put behind; none: the cache's index and the
-        /// files' names.
+        /// Written as `files_commits`.
+        by_commit: bool,
+        /// What the digest is put behind; none: the cache's index and, unless by
+        /// commit, the files' names.
         prefix: Option<String>,
     },
 }

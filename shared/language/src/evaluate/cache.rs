@@ -42,9 +42,16 @@ pub(super) fn planned(caches: &[config::Cache], event: &Event<'_>) -> Vec<Cache>
 fn key(key: &CacheKey, index: usize, event: &Event<'_>) -> String {
     match key {
         CacheKey::Text(text) => text.clone(),
-        CacheKey::Files { files, prefix } => {
+        CacheKey::Files {
+            files,
+            by_commit,
+            prefix,
+        } => {
+            // A repository of files has no history: their contents tell as well
+            // whether there is something new, and stay the same for longer.
             let digest = files_digest(files, event);
             match prefix.as_deref() {
+                None if *by_commit => format!("{index}-{digest}"),
                 None => {
                     let names: Vec<&str> = files
                         .iter()

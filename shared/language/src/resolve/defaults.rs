@@ -2,19 +2,21 @@
 
 use crate::{Entry, Map, Node, Value};
 
-/// Keys that jobs take from `default` or from the top of the file.
+/// Keys that jobs take from `default` or from the top of the file; `timeout` has
+/// no effect there.
 const KEYS: &[&str] = &[
     "after_script",
     "artifacts",
     "before_script",
     "cache",
     "hooks",
+    "id_tokens",
+    "identity",
     "image",
     "interruptible",
     "retry",
     "services",
     "tags",
-    "timeout",
 ];
 /// The one key that trigger jobs take.
 const TO_BRIDGES: &str = "interruptible";

@@ -64,10 +64,10 @@ fn theirs_of(job: &Json, ours: &Job) -> Json {
         .unwrap()
         .clone();
     // Left out where it is that one.
-    let usual = if ours.trigger.is_some() {
-        json!([])
-    } else {
-        json!(["x"])
+    let usual = match &job["execution_config"]["run_steps"] {
+        Json::Array(steps) => steps.iter().map(their_step).collect(),
+        _ if ours.trigger.is_some() => json!([]),
+        _ => json!(["x"]),
     };
     script.extend(
         or(&options["script"], usual)
@@ -292,6 +292,18 @@ fn our_needs(needs: &[Need]) -> Json {
         .collect()
 }
 
+/// A step as the command that carries it out here.
+fn their_step(step: &Json) -> Json {
+    let name = step["name"].as_str().unwrap();
+    match step["script"].as_str() {
+        Some(script) => json!(format!("( # {name}\n{script}\n)")),
+        None => json!(format!(
+            "( echo 'ERROR: the step `{name}` of `run` is no script, and nothing here runs other \
+             steps' >&2; exit 1 )"
+        )),
+    }
+}
+
 fn their_cross_need(need: &Json) -> Json {
     json!({
         "pipeline": need["pipeline"],
@@ -452,7 +464,11 @@ fn their_cache(cache: &Json) -> Json {
     }
     json!({
         "key": match &cache["key"] {
-            Json::Object(files) => json!([files.get("files"), files.get("prefix")]),
+            Json::Object(files) => {
+                let commits = files.get("files_commits");
+                let paths = files.get("files").or(commits);
+                json!([paths, commits.is_some(), files.get("prefix")])
+            }
             key => key.clone(),
         },
         "paths": or(&cache["paths"], json!([])),
@@ -468,7 +484,11 @@ fn our_cache(cache: &Cache) -> Json {
     json!({
         "key": match &cache.key {
             CacheKey::Text(key) => json!(key),
-            CacheKey::Files { files, prefix } => json!([files, prefix]),
+            CacheKey::Files {
+                files,
+                by_commit,
+                prefix,
+            } => json!([files, by_commit, prefix]),
         },
         "paths": cache.paths,
         "untracked": cache.untracked,

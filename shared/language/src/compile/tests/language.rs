@@ -207,55 +207,6 @@ const REFUSED: &[(&str, &str, &str)] = &[
 /// Files that ask for what Fleet does not carry out, and the sentence.
 const UNSUPPORTED: &[(&str, &str)] = &[
     (
-        "{a: {S, release: {tag_name: v1}}}",
-        "a:release is not supported yet",
-    ),
-    ("{a: {S, pages: true}}", "a:pages is not supported yet"),
-    (
-        "{pages: {S, publish: dist}}",
-        "pages:publish is not supported yet",
-    ),
-    (
-        "{a: {S, secrets: {A: {vault: a/b@c}}}}",
-        "a:secrets is not supported yet",
-    ),
-    (
-        "{a: {S, id_tokens: {T: {aud: x}}}}",
-        "a:id_tokens is not supported yet",
-    ),
-    (
-        "{default: {id_tokens: {T: {aud: x}}}, a: {S}}",
-        "default:id_tokens is not supported yet",
-    ),
-    (
-        "{a: {S, identity: google_cloud}}",
-        "a:identity is not supported yet",
-    ),
-    (
-        "{a: {S, dast_configuration: {site_profile: p}}}",
-        "a:dast_configuration is not supported yet",
-    ),
-    (
-        "{a: {S, inputs: {i: {default: d}}}}",
-        "a:inputs is not supported yet",
-    ),
-    (
-        "{a: {run: [{name: s, script: x}]}}",
-        "a:run is not supported yet",
-    ),
-    (
-        "{a: {S, rules: [{changes: {paths: [x], compare_to: main}}]}}",
-        "rules:changes:compare_to is not supported yet",
-    ),
-    (
-        "{a: {S, rules: [{exists: {paths: [x], project: g/p}}]}}",
-        "rules:exists:project is not supported yet",
-    ),
-    (
-        "{a: {S, cache: {key: {files_commits: [f]}}}}",
-        "cache:key:files_commits is not supported yet",
-    ),
-    (
         "{include: {project: g/p, file: f.yml}, a: {S}}",
         "include:project is not supported yet",
     ),

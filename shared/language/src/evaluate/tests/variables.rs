@@ -106,6 +106,7 @@ fn rules_see_values_unexpanded_and_globs_expanded() {
         Rule {
             changes: Some(crate::config::RuleChanges {
                 paths: vec!["$D/*".to_owned()],
+                compare_to: None,
             }),
             ..rule()
         },
@@ -228,6 +229,7 @@ fn cache_keys_follow_files_and_protection() {
     };
     let files = |files: &[&str], prefix: Option<&str>| CacheKey::Files {
         files: files.iter().map(|file| file.to_string()).collect(),
+        by_commit: false,
         prefix: prefix.map(str::to_owned),
     };
     let mut of_job = job("j", "test");

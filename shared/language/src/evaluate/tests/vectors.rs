@@ -218,9 +218,12 @@ fn read_rule(json: &Json) -> Rule {
         }),
         changes: json.get("changes").map(|value| RuleChanges {
             paths: paths(value),
+            compare_to: None,
         }),
         exists: json.get("exists").map(|value| RuleExists {
             paths: paths(value),
+            project: None,
+            reference: None,
         }),
         when,
         allow_failure: json["allow_failure"].as_bool(),

@@ -1,0 +1,220 @@
+//! `inputs` of a job: values its script may use, `${{ job.inputs.NAME }}`, which
+//! a person who starts it by hand may change on GitLab. Here they have their
+//! defaults.
+
+use std::sync::LazyLock;
+
+use regex::Regex;
+
+use super::check::{Checker, Place, is_blank, kind, present, shown};
+use crate::{Entry, Map, Node, Span, Value, pattern::Pattern, suggest};
+
+/// Inputs of one job, and options of one of them, at most.
+const MAX: usize = 50;
+
+/// Bytes of a command once its inputs are filled in, at most.
+const MAX_FILLED: usize = 1 << 20;
+
+static BLOCK: LazyLock<Regex> = LazyLock::new(|| {
+    Regex::new(r"\$\{\{\s*job\.inputs\.([A-Za-z0-9_-]+)\s*\}\}").expect("the pattern is constant")
+});
+
+/// An input of a job.
+#[derive(Clone, Debug)]
+pub(super) struct JobInput {
+    name: String,
+    default: Node,
+}
+
+/// `type` of an input.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum InputKind {
+    /// Takes numbers and booleans too.
+    String,
+    Number,
+    Boolean,
+    Array,
+}
+
+/// `inputs` of a job.
+pub(super) fn inputs(
+    cx: &mut Checker<'_>,
+    place: &Place<'_>,
+    job: &Place<'_>,
+    node: &Node,
+) -> Option<Vec<JobInput>> {
+    let errors = cx.errors();
+    let map = cx.map(place, node)?;
+    if map.entries.len() > MAX {
+        let problem = format!("has too many inputs (maximum is {MAX})");
+        cx.problem(kind::LIMIT, place, "config", problem, node.span);
+        return None;
+    }
+    let read = |cx: &mut Checker<'_>, entry: &Entry| input(cx, place, job, entry);
+    let inputs = map.entries.iter().filter_map(|entry| read(cx, entry));
+    let inputs = inputs.collect();
+    (cx.errors() == errors).then_some(inputs)
+}
+
+fn input(
+    cx: &mut Checker<'_>,
+    place: &Place<'_>,
+    job: &Place<'_>,
+    entry: &Entry,
+) -> Option<JobInput> {
+    let name = shown(&entry.key);
+    let place = place.child(&name);
+    let errors = cx.errors();
+    let empty = Map::default();
+    let map = match &entry.value.value {
+        Value::Map(map) => map,
+        Value::Null => &empty,
+        _ => cx.map(&place, &entry.value)?,
+    };
+    let keys = &["default", "description", "options", "regex", "type"];
+    cx.known_keys(&place, map, keys);
+    if map.get("default").is_none() {
+        let problem = "must have a default value";
+        cx.problem(kind::MISSING_KEY, &place, "", problem, entry.value.span);
+    }
+    cx.string(&place, map, "description");
+    let kind = input_kind(cx, &place, map);
+    if cx.errors() > errors {
+        return None;
+    }
+    let default = map.get("default")?;
+    if let Some(problem) = wrong(map, kind, default) {
+        let problem = format!("`{name}`: {problem}");
+        cx.problem(kind::VALUE, job, "inputs", problem, default.span);
+        return None;
+    }
+    Some(JobInput {
+        name,
+        default: default.clone(),
+    })
+}
+
+fn input_kind(cx: &mut Checker<'_>, place: &Place<'_>, map: &Map) -> InputKind {
+    let Some(node) = present(map, "type") else {
+        return InputKind::String;
+    };
+    match node.as_str() {
+        Some("string") => InputKind::String,
+        Some("number") => InputKind::Number,
+        Some("boolean") => InputKind::Boolean,
+        Some("array") => InputKind::Array,
+        _ => {
+            let problem = format!("input type unknown value: {}", shown(node));
+            cx.problem(kind::VALUE, place, "", problem, node.span).help =
+                Some("it is one of: array, boolean, number, string".to_owned());
+            InputKind::String
+        }
+    }
+}
+
+/// What is wrong with a default, in GitLab's words.
+fn wrong(map: &Map, kind: InputKind, default: &Node) -> Option<String> {
+    let fits = matches!(
+        (kind, &default.value),
+        (_, Value::Null)
+            | (InputKind::String, _)
+            | (InputKind::Number, Value::Int(_) | Value::Float(_))
+            | (InputKind::Boolean, Value::Bool(_))
+            | (InputKind::Array, Value::Seq(_))
+    );
+    if !fits {
+        let what = match kind {
+            InputKind::String => "a string",
+            InputKind::Number => "a number",
+            InputKind::Boolean => "a boolean",
+            InputKind::Array => "an array",
+        };
+        return Some(format!("default value is not {what}"));
+    }
+    if let Some(options) = present(map, "options") {
+        let Some(options) = options.as_seq() else {
+            return Some("options should be an array".to_owned());
+        };
+        if !matches!(kind, InputKind::String | InputKind::Number) {
+            return Some("Options can only be used with string and number inputs".to_owned());
+        }
+        if options.len() > MAX {
+            return Some(format!("cannot define more than {MAX} options"));
+        }
+        if options.iter().any(Node::is_null) {
+            return Some("options array cannot contain null values".to_owned());
+        }
+        let listed = |option: &Node| option.to_text() == default.to_text();
+        if !default.is_null() && !options.iter().any(listed) {
+            let where_ = match kind {
+                InputKind::Number => "of the allowed options",
+                _ => "in the list of allowed options",
+            };
+            let value = shown(default);
+            return Some(format!(
+                "`{value}` cannot be used because it is not {where_}"
+            ));
+        }
+    }
+    let regex = present(map, "regex").filter(|node| !is_blank(node))?;
+    if kind != InputKind::String {
+        return Some("RegEx validation can only be used with string inputs".to_owned());
+    }
+    let pattern = regex.as_str().and_then(|text| Pattern::new(text).ok());
+    match pattern {
+        None => Some("invalid regular expression".to_owned()),
+        Some(pattern) if default.is_null() || pattern.is_match(&shown(default)) => None,
+        Some(_) => Some("default value does not match required RegEx pattern".to_owned()),
+    }
+}
+
+/// Puts the inputs' values into a command at `span`. Returns by how many bytes it
+/// has grown.
+pub(super) fn fill(
+    cx: &mut Checker<'_>,
+    job: &Place<'_>,
+    inputs: &[JobInput],
+    command: &mut String,
+    span: Span,
+) -> usize {
+    if !command.contains("job.inputs.") {
+        return 0;
+    }
+    let mut filled = String::new();
+    let mut rest = 0;
+    for block in BLOCK.captures_iter(command) {
+        let (Some(whole), Some(name)) = (block.get(0), block.get(1)) else {
+            continue;
+        };
+        let name = name.as_str();
+        let Some(input) = inputs.iter().find(|input| input.name == name) else {
+            let near = suggest::nearest(name, inputs.iter().map(|input| input.name.as_str()));
+            let help = near.map(|near| format!("did you mean `{near}`?"));
+            let message = format!("{job} has no input `{name}`");
+            cx.warning(kind::VALUE, message, span).help = help;
+            continue;
+        };
+        filled.push_str(&command[rest..whole.start()]);
+        filled.push_str(&input.text());
+        rest = whole.end();
+        if filled.len() > MAX_FILLED {
+            let message = format!("{job}: a command is too large once its inputs are filled in");
+            cx.error(kind::LIMIT, message, span);
+            return 0;
+        }
+    }
+    filled.push_str(&command[rest..]);
+    let grown = filled.len().saturating_sub(command.len());
+    *command = filled;
+    grown
+}
+
+impl JobInput {
+    /// Its value as a command shows it; lists are JSON, null is nothing.
+    fn text(&self) -> String {
+        match &self.default.value {
+            Value::Seq(_) | Value::Map(_) => self.default.to_json().to_string(),
+            _ => self.default.to_text().unwrap_or_default(),
+        }
+    }
+}
