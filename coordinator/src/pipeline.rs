@@ -187,6 +187,7 @@ impl Pipeline {
             project: self.request.project,
             stages: u32::try_from(plan.stages.len()).unwrap_or(u32::MAX),
             on_job_failure: plan.auto_cancel.on_job_failure,
+            upstream: None,
             jobs: plan
                 .jobs
                 .iter()
@@ -225,6 +226,7 @@ impl Pipeline {
                 .pinned_to
                 .filter(|holder| *holder < self.jobs.len())
                 .map(|holder| self.job_id(holder)),
+            bridge: None,
         }
     }
 

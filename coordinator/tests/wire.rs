@@ -265,6 +265,7 @@ fn job(name: &str, stage: usize) -> PlannedJob {
         artifacts: Vec::new(),
         caches: Vec::new(),
         hooks: Vec::new(),
+        trigger: None,
         overriding: Vec::new(),
     }
 }

@@ -31,6 +31,15 @@ pub enum Effect {
         /// Which.
         job: JobId,
     },
+    /// Start the pipeline of a bridge: [`Input::CreatePipeline`](crate::Input::CreatePipeline)
+    /// with it as its upstream, or [`Input::NoDownstream`](crate::Input::NoDownstream).
+    /// Asked for again after [`Input::Restarted`](crate::Input::Restarted).
+    StartDownstream {
+        /// The bridge.
+        job: JobId,
+        /// Its attempt.
+        attempt: u32,
+    },
     /// Answer to a connecting agent: this lease is still its own.
     ///
     /// Where the job was canceled meanwhile, a [`Effect::Stop`] follows.
@@ -132,6 +141,8 @@ pub enum Rejected {
     NotPlayable(JobId, JobState),
     /// Nobody asked whether the job may start, or it has.
     NotAboutToStart(JobId, JobState),
+    /// This attempt of the job does not wait for a pipeline to be created.
+    NotStarting(JobId, u32),
     /// Only completed jobs that ran or were canceled can be retried.
     NotRetryable(JobId, JobState),
     /// The attempt was given up, but its agent has not said that it ended.
@@ -178,6 +189,10 @@ impl fmt::Display for Rejected {
             Rejected::NotAboutToStart(job, state) => {
                 write!(f, "job {job} is not about to start: it is {state}")
             }
+            Rejected::NotStarting(job, attempt) => write!(
+                f,
+                "job {job} does not wait for a pipeline that its try {attempt} starts"
+            ),
             Rejected::NotRetryable(job, state) => {
                 write!(f, "job {job} cannot be retried: it is {state}")
             }

@@ -160,6 +160,17 @@ pub enum Input {
         /// Which.
         job: JobId,
     },
+    /// Answer to [`Effect::StartDownstream`](crate::Effect::StartDownstream) where no
+    /// pipeline comes of it; else it is a pipeline with that
+    /// [`upstream`](NewPipeline::upstream).
+    NoDownstream {
+        /// The bridge.
+        job: JobId,
+        /// Its attempt.
+        attempt: u32,
+        /// What that makes of the bridge.
+        outcome: Outcome,
+    },
     /// A job that is about to start, and has not, must not: its attempt fails, and
     /// is not tried again by itself. A lease it has is void; to be followed by
     /// [`Input::Released`] where its agent was told nothing of it.
@@ -246,8 +257,32 @@ pub struct NewPipeline {
     /// What a job's failure does to the rest.
     #[serde(default, skip_serializing_if = "is_default")]
     pub on_job_failure: OnJobFailure,
+    /// The bridge that starts it.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub upstream: Option<Upstream>,
     /// Its jobs, at least one.
     pub jobs: Vec<NewJob>,
+}
+
+/// What started a pipeline: one attempt of a bridge, which starts one at most.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Upstream {
+    /// The bridge.
+    pub job: JobId,
+    /// Its attempt.
+    pub attempt: u32,
+}
+
+/// A job that starts a pipeline, and what it does once that is created.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Bridge {
+    /// It ends well.
+    Detached,
+    /// It ends when the pipeline does: well, canceled as that, else as a failure.
+    Depend,
+    /// It has the pipeline's status, also that of one that waits for a person.
+    Mirror,
 }
 
 /// A job that is to be created. Field names are those on disk; what most jobs
@@ -295,6 +330,9 @@ pub struct NewJob {
     /// last attempt, if it began at all. That agent gone, it fails.
     #[serde(default, skip_serializing_if = "is_default")]
     pub pinned_to: Option<JobId>,
+    /// It starts a pipeline, and is never leased.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub bridge: Option<Bridge>,
 }
 
 /// What a job waits for.

@@ -14,6 +14,7 @@
 //!   `progress`: what of a job changes; `pipelines`: all of them.
 //! - `retry`: whether a failed attempt is tried again by itself.
 //! - `resource`: who holds a resource group and who waits for it.
+//! - `queue::downstream`: jobs that start other pipelines, and follow them.
 //! - `agents`, `leases`: who is there, and what each may run.
 //! - `record`, `tracked`: what is kept, and how no change of it can be missed.
 //! - `scheduler`: the next job and the agent that gets it.
@@ -39,7 +40,9 @@ mod tracked;
 mod view;
 
 pub use effect::{Effect, Rejected, StopReason};
-pub use input::{CancelMode, Config, Input, NewJob, NewPipeline, OnNewCommit, Scheduling};
+pub use input::{
+    Bridge, CancelMode, Config, Input, NewJob, NewPipeline, OnNewCommit, Scheduling, Upstream,
+};
 pub use queue::{Corrupt, Queue};
 pub use record::{Change, Record};
 pub use view::{

@@ -14,6 +14,7 @@ use crate::progress::Progress;
 use crate::readiness::{self, Verdict};
 use crate::scheduler::Requirements;
 use crate::status::{self, Counts, Kind, Kinds, Set};
+use crate::{Bridge, Upstream};
 
 /// One job with its latest attempt.
 #[derive(Clone, Debug)]
@@ -33,6 +34,8 @@ pub(crate) struct Job {
     pub(crate) pinned_to: Option<usize>,
     /// Whether another job is pinned to it.
     pub(crate) holds_pins: bool,
+    /// It starts a pipeline, and has no lease.
+    pub(crate) bridge: Option<Bridge>,
 
     /// The jobs it needs, by index; none: it waits for its stage.
     needs: Option<Vec<usize>>,
@@ -89,6 +92,7 @@ pub(crate) struct Pipeline {
     pub(crate) id: PipelineId,
     pub(crate) project: ProjectId,
     pub(crate) on_job_failure: OnJobFailure,
+    pub(crate) upstream: Option<Upstream>,
     pub(crate) created: Timestamp,
     jobs: Vec<Job>,
     /// Status and warnings as last told to the world.

@@ -10,6 +10,7 @@
 mod agent;
 mod attempt;
 mod change;
+mod downstream;
 mod explain;
 mod keep;
 mod person;
@@ -47,6 +48,8 @@ pub struct Queue {
     scheduler: Scheduler,
     resources: Resources,
     timers: Timers,
+    /// The pipelines that the newest attempts of bridges have started.
+    downstream: BTreeMap<JobId, PipelineId>,
     /// Pipelines with changes that are still to be followed up.
     changed: BTreeSet<PipelineId>,
     /// What the step under way asks for.
@@ -68,6 +71,7 @@ impl Queue {
             scheduler: Scheduler::default(),
             resources: Resources::default(),
             timers: Timers::default(),
+            downstream: BTreeMap::new(),
             changed: BTreeSet::new(),
             effects: Vec::new(),
         }
@@ -131,6 +135,11 @@ impl Queue {
             Input::RetryPipeline { pipeline } => self.retry_pipeline(pipeline)?,
             Input::PlayJob { job } => self.play_job(job)?,
             Input::AdmitJob { job } => self.admit_job(job)?,
+            Input::NoDownstream {
+                job,
+                attempt,
+                outcome,
+            } => self.no_downstream(job, attempt, outcome)?,
             Input::RefuseJob { job, reason } => self.refuse_job(job, reason)?,
             Input::DrainAgent { agent } => self.drain_agent(&agent, true)?,
             Input::ResumeAgent { agent } => self.drain_agent(&agent, false)?,
@@ -157,8 +166,15 @@ impl Queue {
 
     fn create_pipeline(&mut self, new: NewPipeline) -> Result<(), Rejected> {
         let id = new.id;
+        let upstream = new.upstream;
+        if let Some(upstream) = upstream {
+            self.starting(upstream)?;
+        }
         self.pipelines.insert(Pipeline::new(self.now, new)?)?;
         self.changed.insert(id);
+        if let Some(upstream) = upstream {
+            self.downstream_created(upstream, id)?;
+        }
         Ok(())
     }
 
@@ -168,6 +184,8 @@ impl Queue {
         if pipeline.is_active() || jobs.any(|job| job.progress.has_resource) {
             return Err(Rejected::PipelineActive(id));
         }
+        let jobs: Vec<JobId> = pipeline.jobs().iter().map(|job| job.id).collect();
+        self.downstream.retain(|job, _| !jobs.contains(job));
         self.pipelines.remove(id);
         Ok(())
     }
@@ -196,6 +214,7 @@ impl Queue {
             while let Some(id) = self.changed.pop_first() {
                 touched.insert(id);
                 self.decide(id);
+                self.follow(id);
             }
             let Some(job) = self.next_uncoupled() else {
                 break;
@@ -277,7 +296,16 @@ impl Queue {
             }
             self.progress_mut(place).has_resource = true;
         }
-        self.change(place, JobState::Pending);
+        self.ready(place);
+    }
+
+    /// A job has all that it waited for: it waits for a slot now, or starts its
+    /// pipeline.
+    fn ready(&mut self, place: Place) {
+        match self.at(place).bridge {
+            None => self.change(place, JobState::Pending),
+            Some(_) => self.start_downstream(place),
+        }
     }
 
     fn place(&self, job: JobId) -> Result<Place, Rejected> {

@@ -155,6 +155,11 @@ pub enum Why {
     Person,
     /// Whether it may start is being decided.
     Admission,
+    /// The pipeline it started has not ended, or is still to be created.
+    Downstream {
+        /// That pipeline; none: it is being created.
+        pipeline: Option<PipelineId>,
+    },
     /// Its time has not come.
     Delay {
         /// When it comes.

@@ -90,6 +90,17 @@ fn say(job: JobId, why: Why, name: &dyn Fn(JobId) -> Option<String>) -> Said {
             why: "it is being decided whether it may start".to_owned(),
             ..Said::default()
         },
+        Why::Downstream { pipeline: None } => Said {
+            why: "its pipeline is being created".to_owned(),
+            ..Said::default()
+        },
+        Why::Downstream {
+            pipeline: Some(pipeline),
+        } => Said {
+            why: format!("waits for the end of pipeline {pipeline}, which it started"),
+            remedies: vec![format!("fleetctl pipeline show {pipeline}")],
+            ..Said::default()
+        },
         Why::Delay { until } => Said {
             why: "waits for its time".to_owned(),
             remedies: vec![format!("fleetctl job play {job}")],

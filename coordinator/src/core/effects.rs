@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 
-use fleet_model::{JobState, PipelineId};
+use fleet_model::{FailureReason, JobState, Outcome, PipelineId};
 use fleet_proto::v1;
 use fleet_proto::v1::coordinator_message::Message as Out;
 use fleet_queue::{Effect, Input};
@@ -31,6 +31,15 @@ impl Core {
                 };
                 inputs.extend(self.lease(wanted));
             }
+            // No plan has such jobs yet.
+            Effect::StartDownstream { job, attempt } => inputs.push_back(Input::NoDownstream {
+                job,
+                attempt,
+                outcome: Outcome::Failed {
+                    reason: FailureReason::DOWNSTREAM_PIPELINE_CREATION_FAILED,
+                    exit_code: 0,
+                },
+            }),
             Effect::Admission { job } => inputs.push_back(self.admission(job)),
             Effect::Keep { agent, fence } => {
                 warn!(%agent, %fence, "a kept lease outside a welcome was left aside");

@@ -360,6 +360,7 @@ pub(super) mod tests {
             artifacts: Vec::new(),
             caches: Vec::new(),
             hooks: Vec::new(),
+            trigger: None,
             overriding: Vec::new(),
         }
     }

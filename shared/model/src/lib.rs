@@ -4,6 +4,7 @@
 //! Pure data: no async, no I/O, no clock. Everything else in the workspace
 //! depends on this crate, and it depends on nothing of the workspace.
 
+mod downstream;
 mod id;
 mod job;
 mod plan;
@@ -12,6 +13,7 @@ mod state;
 mod time;
 mod variable;
 
+pub use downstream::{ChildArtifact, Downstream, Strategy, Trigger};
 pub use id::{AgentName, Fence, JobId, PipelineId, ProjectId};
 pub use job::{
     Artifact, ArtifactFormat, ArtifactWhen, Cache, Dependency, Hook, Image, JobSpec, PullPolicy,

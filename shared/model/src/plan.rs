@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Artifact, Cache, Hook, Image, Service, Variable};
+use crate::{Artifact, Cache, Hook, Image, Service, Trigger, Variable};
 
 /// A pipeline that is to be created: a DAG of job specs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -78,6 +78,9 @@ pub struct PlannedJob {
     pub caches: Vec<Cache>,
     /// Scripts around its source.
     pub hooks: Vec<Hook>,
+    /// The pipeline it starts; such a job has no script and no agent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trigger: Option<Trigger>,
 }
 
 /// What a job waits for.

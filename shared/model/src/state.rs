@@ -102,6 +102,9 @@ impl FailureReason {
     /// The agent whose Docker engine has an image the job needs is gone.
     pub const HOST_COUPLING_LOST: FailureReason =
         FailureReason(Cow::Borrowed("host_coupling_lost"));
+    /// The pipeline that a trigger job is to start cannot be created.
+    pub const DOWNSTREAM_PIPELINE_CREATION_FAILED: FailureReason =
+        FailureReason(Cow::Borrowed("downstream_pipeline_creation_failed"));
     /// The agent was told to stop at once.
     pub const RUNNER_INTERRUPTED: FailureReason =
         FailureReason(Cow::Borrowed("runner_interrupted"));

@@ -34,6 +34,7 @@ impl Pipeline {
             id: new.id,
             project: new.project,
             on_job_failure: new.on_job_failure,
+            upstream: new.upstream,
             created: now,
             jobs: Vec::with_capacity(new.jobs.len()),
             shown: None,
@@ -148,6 +149,7 @@ impl Pipeline {
             project: self.project,
             stages: u32::try_from(self.stages.len()).unwrap_or(u32::MAX),
             on_job_failure: self.on_job_failure,
+            upstream: self.upstream,
             jobs: self.jobs.iter().map(|job| self.plan_of(job)).collect(),
         }
     }
@@ -172,6 +174,7 @@ impl Pipeline {
             protected: job.requirements.protected,
             gated: job.gated,
             pinned_to: job.pinned_to.as_ref().map(id_of),
+            bridge: job.bridge,
         }
     }
 }
@@ -231,6 +234,7 @@ fn lay_out(
         gated: new.gated,
         pinned_to,
         holds_pins: false,
+        bridge: new.bridge,
         needs,
         dependants: Vec::new(),
         needed: Counts::default(),

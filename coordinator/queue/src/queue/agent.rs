@@ -168,6 +168,7 @@ impl Queue {
         for place in self.preparing() {
             self.ask(place);
         }
+        self.ask_downstream_again();
     }
 
     fn preparing(&self) -> Vec<Place> {

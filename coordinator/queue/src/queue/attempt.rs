@@ -327,7 +327,13 @@ impl Queue {
         self.end_failed(place, reason, exit_code, again);
     }
 
-    fn end_failed(&mut self, place: Place, reason: FailureReason, exit_code: i32, again: bool) {
+    pub(super) fn end_failed(
+        &mut self,
+        place: Place,
+        reason: FailureReason,
+        exit_code: i32,
+        again: bool,
+    ) {
         let progress = self.progress_mut(place);
         progress.reason = Some(reason);
         progress.exit_code = exit_code;

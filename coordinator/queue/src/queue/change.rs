@@ -66,6 +66,8 @@ impl Queue {
             }),
             (JobState::WaitingForResource, _) => Some(Standing::Resource(since)),
             (JobState::Scheduled, When::Delayed(delay)) => Some(Standing::Delay(since + delay)),
+            // A bridge has no lease: nothing but its pipeline moves it.
+            _ if job.bridge.is_some() => None,
             (JobState::Running | JobState::Canceling, _) => Some(Standing::Leased),
             _ => None,
         }
@@ -154,10 +156,12 @@ impl Queue {
     /// and nothing of it can still be running.
     pub(super) fn free_resource(&mut self, place: Place) {
         let job = self.at(place);
-        let in_use = matches!(
-            job.progress.state,
-            JobState::Pending | JobState::Running | JobState::Canceling
-        );
+        let in_use = match job.progress.state {
+            JobState::Pending | JobState::Running | JobState::Canceling => true,
+            // A bridge that mirrors a pipeline which waits for a person.
+            JobState::Manual => self.downstream.contains_key(&job.id),
+            _ => false,
+        };
         if !job.progress.has_resource || in_use || self.is_overdue(job) {
             return;
         }
@@ -168,7 +172,7 @@ impl Queue {
             .and_then(|job| self.pipelines.place(job));
         if let Some(next) = next {
             self.progress_mut(next).has_resource = true;
-            self.change(next, JobState::Pending);
+            self.ready(next);
         }
     }
 

@@ -34,9 +34,15 @@ impl Queue {
                 jobs: self.predecessors(place, |job| job.progress.state != JobState::Success),
             },
             JobState::WaitingForResource => self.why_grouped(place),
+            JobState::Manual if self.downstream.contains_key(&job.id) => Why::Downstream {
+                pipeline: self.downstream.get(&job.id).copied(),
+            },
             JobState::Manual => Why::Person,
             JobState::Preparing => Why::Admission,
             JobState::Scheduled | JobState::Pending => self.why_waits(place)?,
+            JobState::Running if job.bridge.is_some() => Why::Downstream {
+                pipeline: self.downstream.get(&job.id).copied(),
+            },
             JobState::Running | JobState::Canceling => self.why_leased(job)?,
             JobState::Success | JobState::Failed | JobState::Canceled => Why::Ended {
                 reason: job.progress.reason.clone(),

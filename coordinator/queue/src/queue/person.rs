@@ -94,18 +94,21 @@ impl Queue {
                 self.stop_lease(fence, mode);
             }
             None if state.is_completed() => {}
-            None => self.change(place, JobState::Canceled),
+            None => {
+                self.change(place, JobState::Canceled);
+                self.cancel_child(place, mode);
+            }
         }
     }
 
     pub(super) fn retry_job(&mut self, job: JobId) -> Result<(), Rejected> {
         let place = self.place(job)?;
         self.check_retryable(place)?;
-        let progress = self.progress_mut(place);
-        progress.renew();
-        progress.at_once = true;
+        self.renew(place);
+        self.progress_mut(place).at_once = true;
         self.change(place, JobState::Created);
         self.reset_skipped_after(place);
+        self.revive_upstream(place.pipeline);
         Ok(())
     }
 
@@ -125,12 +128,13 @@ impl Queue {
             return Err(Rejected::NothingToRetry(id));
         }
         for place in retried {
-            self.progress_mut(place).renew();
+            self.renew(place);
             self.change(place, JobState::Created);
         }
         for place in skipped {
-            self.change(place, JobState::Created);
+            self.decide_anew(place);
         }
+        self.revive_upstream(id);
         Ok(())
     }
 
@@ -151,9 +155,14 @@ impl Queue {
     pub(super) fn play_job(&mut self, job: JobId) -> Result<(), Rejected> {
         let place = self.place(job)?;
         match self.at(place).progress.state {
+            // It shows that its pipeline waits for a person.
+            state @ JobState::Manual if self.downstream.contains_key(&job) => {
+                return Err(Rejected::NotPlayable(job, state));
+            }
             JobState::Manual | JobState::Scheduled => self.start(place),
             state => return Err(Rejected::NotPlayable(job, state)),
         }
+        self.revive_upstream(place.pipeline);
         Ok(())
     }
 
@@ -171,10 +180,26 @@ impl Queue {
         self.reset_skipped_after(place);
     }
 
-    fn reset_skipped_after(&mut self, place: Place) {
+    pub(super) fn reset_skipped_after(&mut self, place: Place) {
         let pipeline = place.pipeline;
         for index in self.pipelines.of(place).skipped_after(place.index) {
-            self.change(Place { pipeline, index }, JobState::Created);
+            self.decide_anew(Place { pipeline, index });
         }
+    }
+
+    /// Turns to a job's next attempt.
+    fn renew(&mut self, place: Place) {
+        let job = self.at(place).id;
+        self.downstream.remove(&job);
+        self.progress_mut(place).renew();
+    }
+
+    /// Gives a skipped job another chance.
+    fn decide_anew(&mut self, place: Place) {
+        // A bridge that mirrored a pipeline: this attempt has had its own.
+        if self.downstream.contains_key(&self.at(place).id) {
+            self.renew(place);
+        }
+        self.change(place, JobState::Created);
     }
 }

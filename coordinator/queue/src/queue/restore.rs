@@ -50,6 +50,7 @@ impl Queue {
         for (fence, lease) in kept.leases {
             queue.restore_lease(fence, lease)?;
         }
+        queue.restore_downstream();
         queue.restore_indexes()?;
         queue.all_away();
         // What was read is kept already.
@@ -94,7 +95,9 @@ impl Queue {
         for place in &places {
             let job = self.at(*place);
             let (id, progress) = (job.id, &job.progress);
-            self.check_lease(id, progress)?;
+            if job.bridge.is_none() {
+                self.check_lease(id, progress)?;
+            }
             if progress.has_resource {
                 let key = self.group_key(*place);
                 if !key.is_some_and(|key| self.resources.take(key, id)) {

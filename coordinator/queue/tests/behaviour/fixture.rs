@@ -8,7 +8,8 @@ use fleet_model::{
     PipelineId, ProjectId, Retry, Timestamp, When,
 };
 use fleet_queue::{
-    CancelMode, Config, Effect, Input, NewJob, NewPipeline, Queue, Rejected, Scheduling, StopReason,
+    Bridge, CancelMode, Config, Effect, Input, NewJob, NewPipeline, Queue, Rejected, Scheduling,
+    StopReason,
 };
 
 pub(crate) const PIPELINE: PipelineId = PipelineId(1);
@@ -40,6 +41,7 @@ pub(crate) fn job(name: &'static str, stage: u32) -> J {
             protected: false,
             gated: false,
             pinned_to: None,
+            bridge: None,
         },
     }
 }
@@ -84,6 +86,12 @@ impl J {
         self
     }
 
+    /// It starts a pipeline.
+    pub(crate) fn bridge(mut self, bridge: Bridge) -> J {
+        self.job.bridge = Some(bridge);
+        self
+    }
+
     pub(crate) fn group(mut self, group: &str) -> J {
         self.job.resource_group = Some(group.to_owned());
         self
@@ -106,6 +114,7 @@ pub(crate) fn pipeline(id: u64, project: u64, first: u64, jobs: &[J]) -> NewPipe
         project: ProjectId(project),
         stages: jobs.iter().map(|j| j.job.stage + 1).max().unwrap_or(0),
         on_job_failure: OnJobFailure::None,
+        upstream: None,
         jobs: jobs
             .iter()
             .map(|j| NewJob {

@@ -3,6 +3,7 @@
 mod agents;
 mod attempts;
 mod cancel;
+mod downstream;
 mod explain;
 mod fixture;
 mod gated;

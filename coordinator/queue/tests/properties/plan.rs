@@ -30,6 +30,7 @@ pub(crate) fn pipeline() -> impl Strategy<Value = NewPipeline> {
                 id: PipelineId(0),
                 project: ProjectId(project),
                 stages: 4,
+                upstream: None,
                 on_job_failure: if cancels {
                     OnJobFailure::All
                 } else {
@@ -76,6 +77,7 @@ fn job() -> impl Strategy<Value = NewJob> {
                 protected,
                 gated,
                 pinned_to,
+                bridge: None,
             },
         )
 }

@@ -104,6 +104,7 @@ impl Witness {
                 self.stale += u64::from(*reason == fleet_queue::StopReason::Stale);
             }
             Effect::Admission { .. }
+            | Effect::StartDownstream { .. }
             | Effect::ResultTaken { .. }
             | Effect::PipelineChanged { .. } => {}
         }

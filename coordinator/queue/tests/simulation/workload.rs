@@ -33,12 +33,14 @@ pub(crate) fn pipeline(id: u64, random: &mut Random) -> NewPipeline {
             protected: false,
             gated: random.chance(20),
             pinned_to: (index > 0 && random.chance(15)).then(|| JobId(id * 100)),
+            bridge: None,
         })
         .collect();
     NewPipeline {
         id: PipelineId(id),
         project: ProjectId(random.range(1, 3)),
         stages: 3,
+        upstream: None,
         on_job_failure: if random.chance(10) {
             OnJobFailure::All
         } else {

@@ -212,6 +212,7 @@ fn request(project: ProjectId) -> NewPipeline {
         artifacts: Vec::new(),
         caches: Vec::new(),
         hooks: Vec::new(),
+        trigger: None,
     };
     let mut build = job("build", When::OnSuccess);
     build.environment = Some(fleet_model::Environment {

@@ -216,6 +216,7 @@ fn job(name: &str, action: EnvironmentAction) -> PlannedJob {
         artifacts: Vec::new(),
         caches: Vec::new(),
         hooks: Vec::new(),
+        trigger: None,
     }
 }
 

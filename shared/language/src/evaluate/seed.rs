@@ -185,6 +185,7 @@ pub(super) fn planned(
         artifacts: job.artifacts.clone(),
         caches: cache::planned(&job.caches, event),
         hooks: job.hooks.clone(),
+        trigger: None,
     };
     (planned, diagnostics)
 }

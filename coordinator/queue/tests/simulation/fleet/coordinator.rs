@@ -110,6 +110,14 @@ impl Fleet {
                 reason,
             } => (agent, Down::Stop { fence, reason }),
             Effect::ResultTaken { agent, fence } => (agent, Down::Taken { fence }),
+            Effect::StartDownstream { job, attempt } => {
+                let outcome = fleet_model::Outcome::Success;
+                return self.step(Input::NoDownstream {
+                    job,
+                    attempt,
+                    outcome,
+                });
+            }
             Effect::Admission { job } => return self.step(Input::AdmitJob { job }),
             Effect::JobChanged { .. } | Effect::PipelineChanged { .. } => return,
         };
