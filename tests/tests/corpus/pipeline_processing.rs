@@ -169,6 +169,7 @@ impl Fleet {
                 protected: false,
                 gated: false,
                 pinned_to: None,
+                bridge: None,
             });
         }
         let mut fleet = Fleet {
@@ -183,6 +184,7 @@ impl Fleet {
             project: ProjectId(1),
             stages: u32::try_from(plan.stages.len())?,
             on_job_failure: plan.auto_cancel.on_job_failure,
+            upstream: None,
             jobs,
         }))?;
         Ok(fleet)
