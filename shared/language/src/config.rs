@@ -291,3 +291,6 @@ fn named_stages(cx: &mut Checker<'_>, node: &Node) -> Vec<String> {
         .map(str::to_owned)
         .collect()
 }
+
+#[cfg(test)]
+mod tests;

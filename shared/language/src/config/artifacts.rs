@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{Map, Node, Value, duration};
 
-const KEYS: &[&str] = &[
+pub(super) const KEYS: &[&str] = &[
     "name",
     "untracked",
     "paths",

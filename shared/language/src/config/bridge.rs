@@ -13,7 +13,7 @@ use super::{
     types::Job,
     variables::{self, Scope},
 };
-use crate::{Entry, Map, Value, resolve::Size};
+use crate::{Entry, Map, Span, Value, resolve::Size};
 
 /// The keys of a trigger job.
 pub(super) const KEYS: &[&str] = &[
@@ -48,7 +48,8 @@ pub(super) fn bridge(
     let own = own_keys(cx, &place, map);
     if cx.errors() > errors {
         // GitLab has not looked at the trigger then, and misses it.
-        starts_nothing(cx, &place, entry);
+        let at = cx.diagnostics.last().and_then(|it| it.span);
+        starts_nothing(cx, &place, at.unwrap_or(entry.key.span));
         return None;
     }
 
@@ -72,7 +73,9 @@ pub(super) fn bridge(
     });
     let upstreams = needs.as_ref().map_or(&[][..], |needs| &needs.upstreams);
     match upstreams {
-        [] if present(map, "trigger").is_none() => starts_nothing(cx, &place, entry),
+        [] if present(map, "trigger").is_none() => {
+            starts_nothing(cx, &place, entry.key.span);
+        }
         [] | [_] => {}
         [_, second, ..] => {
             let problem = "should contain exactly one bridge need";
@@ -146,9 +149,9 @@ pub(super) fn bridge(
     })
 }
 
-fn starts_nothing(cx: &mut Checker<'_>, place: &Place<'_>, entry: &Entry) {
+fn starts_nothing(cx: &mut Checker<'_>, place: &Place<'_>, span: Span) {
     let problem = "should contain either a trigger or a needs:pipeline";
-    cx.problem(kind::MISSING_KEY, place, "config", problem, entry.key.span)
+    cx.problem(kind::MISSING_KEY, place, "config", problem, span)
         .help = Some("a job without `trigger` needs a `script`".to_owned());
 }
 

@@ -12,7 +12,10 @@ use super::{
 };
 use crate::{Map, Node, Value};
 
-const KEYS: &[&str] = &[
+/// The keys of `cache:key`.
+pub(super) const KEY_KEYS: &[&str] = &["files", "files_commits", "prefix"];
+
+pub(super) const KEYS: &[&str] = &[
     "key",
     "untracked",
     "paths",
@@ -180,7 +183,7 @@ fn key_of_files(
     node: &Node,
 ) -> Option<CacheKey> {
     let errors = cx.errors();
-    cx.known_keys(place, map, &["files", "files_commits", "prefix"]);
+    cx.known_keys(place, map, KEY_KEYS);
     let sources = ["files", "files_commits"].map(|key| map.entry(key));
     if sources.iter().flatten().count() != 1 {
         let problem = "must use exactly one of these keys: files, files_commits";

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{Map, Node, Value};
 
-const KEYS: &[&str] = &[
+pub(super) const KEYS: &[&str] = &[
     "name",
     "url",
     "action",
@@ -21,7 +21,7 @@ const KEYS: &[&str] = &[
     "deployment_tier",
     "kubernetes",
 ];
-const KUBERNETES_KEYS: &[&str] = &[
+pub(super) const KUBERNETES_KEYS: &[&str] = &[
     "namespace",
     "agent",
     "flux_resource_path",

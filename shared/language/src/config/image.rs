@@ -10,7 +10,10 @@ use super::{
 };
 use crate::{Map, Node, Value};
 
-const IMAGE_KEYS: &[&str] = &[
+/// The keys of `image:docker`.
+pub(super) const DOCKER_KEYS: &[&str] = &["platform", "user"];
+
+pub(super) const IMAGE_KEYS: &[&str] = &[
     "name",
     "entrypoint",
     "ports",
@@ -18,7 +21,7 @@ const IMAGE_KEYS: &[&str] = &[
     "docker",
     "kubernetes",
 ];
-const SERVICE_KEYS: &[&str] = &[
+pub(super) const SERVICE_KEYS: &[&str] = &[
     "name",
     "entrypoint",
     "ports",
@@ -136,7 +139,7 @@ fn container(cx: &mut Checker<'_>, place: &Place<'_>, node: &Node, keys: &[&str]
     if let Some(docker) = present(map, "docker") {
         let place = place.child("docker");
         if let Some(docker) = cx.map(&place, docker) {
-            cx.known_keys(&place, docker, &["platform", "user"]);
+            cx.known_keys(&place, docker, DOCKER_KEYS);
             image.platform = filled_string(cx, &place, docker, "platform");
             image.user = filled_string(cx, &place, docker, "user");
         }

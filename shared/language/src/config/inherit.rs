@@ -7,6 +7,9 @@ use super::{
 };
 use crate::{Map, Node, Value};
 
+/// The keys of `inherit`.
+pub(super) const KEYS: &[&str] = &["default", "variables"];
+
 /// `inherit`, both halves; all where nothing is said.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Inherit {
@@ -32,7 +35,7 @@ impl InheritVariables {
 pub(super) fn inherit(cx: &mut Checker<'_>, place: &Place<'_>, node: &Node) -> Option<Inherit> {
     let errors = cx.errors();
     let map = cx.map(place, node)?;
-    cx.known_keys(place, map, &["default", "variables"]);
+    cx.known_keys(place, map, KEYS);
     if cx.errors() > errors {
         return None;
     }

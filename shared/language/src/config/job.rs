@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{Entry, Map, Node, Span, Value, pattern::Pattern, resolve::Size};
 
-const KEYS: &[&str] = &[
+pub(super) const KEYS: &[&str] = &[
     "script",
     "before_script",
     "after_script",

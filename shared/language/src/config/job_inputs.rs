@@ -9,6 +9,9 @@ use regex::Regex;
 use super::check::{Checker, Place, is_blank, kind, present, shown};
 use crate::{Entry, Map, Node, Span, Value, pattern::Pattern, suggest};
 
+/// The keys of an input.
+pub(super) const KEYS: &[&str] = &["default", "description", "options", "regex", "type"];
+
 /// Inputs of one job, and options of one of them, at most.
 const MAX: usize = 50;
 
@@ -71,8 +74,7 @@ fn input(
         Value::Null => &empty,
         _ => cx.map(&place, &entry.value)?,
     };
-    let keys = &["default", "description", "options", "regex", "type"];
-    cx.known_keys(&place, map, keys);
+    cx.known_keys(&place, map, KEYS);
     if map.get("default").is_none() {
         let problem = "must have a default value";
         cx.problem(kind::MISSING_KEY, &place, "", problem, entry.value.span);

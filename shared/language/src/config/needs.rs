@@ -9,6 +9,15 @@ use super::{
 };
 use crate::{Node, Span, Value};
 
+/// The keys of a need of a job of another pipeline.
+pub(super) const PIPELINE_KEYS: &[&str] = &["pipeline", "job", "artifacts", "optional"];
+
+/// The keys of a need of a job of another project.
+pub(super) const PROJECT_KEYS: &[&str] = &["project", "ref", "job", "artifacts"];
+
+/// The keys of a need of a job of this pipeline.
+pub(super) const KEYS: &[&str] = &["job", "artifacts", "optional", "parallel"];
+
 /// Needs of other pipelines in one job, at most.
 const MAX_CROSS_PIPELINE: usize = 5;
 
@@ -174,7 +183,7 @@ fn cross_need(cx: &mut Checker<'_>, place: &Place<'_>, node: &Node) -> Option<Cr
     let map = node.as_map()?;
     let errors = cx.errors();
     let source = if map.get("project").is_some() {
-        cx.known_keys(place, map, &["project", "ref", "job", "artifacts"]);
+        cx.known_keys(place, map, PROJECT_KEYS);
         let project = cx.required_string(place, map, "project", node);
         let reference = cx.required_string(place, map, "ref", node);
         CrossSource::Project {
@@ -182,8 +191,7 @@ fn cross_need(cx: &mut Checker<'_>, place: &Place<'_>, node: &Node) -> Option<Cr
             reference: reference.unwrap_or_default(),
         }
     } else {
-        let keys = &["pipeline", "job", "artifacts", "optional"];
-        cx.known_keys(place, map, keys);
+        cx.known_keys(place, map, PIPELINE_KEYS);
         let pipeline = cx.required_string(place, map, "pipeline", node);
         CrossSource::Pipeline(pipeline.unwrap_or_default())
     };
@@ -231,7 +239,7 @@ fn need(cx: &mut Checker<'_>, place: &Place<'_>, node: &Node) -> Option<WrittenN
             .help = Some("a need is a job's name, or a map with the key `job`".to_owned());
         return None;
     };
-    cx.known_keys(place, map, &["job", "artifacts", "optional", "parallel"]);
+    cx.known_keys(place, map, KEYS);
     if job.as_str().is_none() {
         cx.problem(kind::TYPE, place, "job", "should be a string", job.span);
     }

@@ -8,6 +8,9 @@ use super::{
 };
 use crate::{Map, Value, duration};
 
+/// The keys of `pages`.
+pub(super) const KEYS: &[&str] = &["path_prefix", "expire_in", "publish"];
+
 /// Whether a job wants its folder published: it says so, or is called `pages`.
 pub(super) fn is_pages(name: Option<&str>, map: &Map) -> bool {
     match present(map, "pages").map(|node| &node.value) {
@@ -62,7 +65,7 @@ pub(super) fn pages(
 
 /// The map form: the folder to publish.
 fn settings(cx: &mut Checker<'_>, place: &Place<'_>, map: &Map) -> Option<String> {
-    cx.known_keys(place, map, &["path_prefix", "expire_in", "publish"]);
+    cx.known_keys(place, map, KEYS);
     cx.string(place, map, "path_prefix");
     if let Some(node) = present(map, "expire_in") {
         let text = node.as_str().unwrap_or_default();

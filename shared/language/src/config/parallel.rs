@@ -3,6 +3,9 @@
 use super::check::{Checker, Place, kind, present, shown};
 use crate::{Map, Node, Value};
 
+/// The keys of `parallel`.
+pub(super) const KEYS: &[&str] = &["matrix"];
+
 /// Instances of one job, at most.
 const MAX: usize = 200;
 
@@ -122,7 +125,7 @@ fn size(matrix: &Matrix) -> usize {
 
 fn matrix_of(cx: &mut Checker<'_>, place: &Place<'_>, map: &Map, node: &Node) -> Option<Matrix> {
     let errors = cx.errors();
-    cx.known_keys(place, map, &["matrix"]);
+    cx.known_keys(place, map, KEYS);
     if map.get("matrix").is_none() {
         let problem = "missing required keys: matrix";
         cx.problem(kind::MISSING_KEY, place, "config", problem, node.span);

@@ -7,6 +7,9 @@ use super::{
 };
 use crate::{Map, Node, Value, pattern::Pattern};
 
+/// The keys of `only` and `except`.
+pub(super) const KEYS: &[&str] = &["refs", "variables", "changes", "kubernetes"];
+
 impl Policy {
     /// GitLab's `only` where a job says nothing.
     pub(super) fn branches_and_tags() -> Policy {
@@ -50,7 +53,7 @@ pub(super) fn policy(
     if map.entries.is_empty() {
         cx.problem(kind::BLANK, place, "config", "can't be blank", node.span);
     }
-    cx.known_keys(place, map, &["refs", "variables", "changes", "kubernetes"]);
+    cx.known_keys(place, map, KEYS);
     let refs = match map.get("refs") {
         None => is_only.then(default_refs),
         Some(node) if node.value == Value::Null => None,

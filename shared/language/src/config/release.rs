@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{Map, Node, Value};
 
-const KEYS: &[&str] = &[
+pub(super) const KEYS: &[&str] = &[
     "tag_name",
     "tag_message",
     "name",

@@ -5,6 +5,9 @@ use fleet_model::Retry;
 use super::check::{Checker, Place, join, kind, present, shown, strings_of};
 use crate::{Map, Node, Value};
 
+/// The keys of `retry`.
+pub(super) const KEYS: &[&str] = &["max", "when", "exit_codes"];
+
 const MAX: i128 = 2;
 
 /// `always` and the failure reasons that may be named, GitLab's and those of
@@ -70,7 +73,7 @@ pub(super) fn retry(cx: &mut Checker<'_>, node: &Node) -> Option<Retry> {
         }
         Value::Map(map) => {
             let errors = cx.errors();
-            cx.known_keys(&place, map, &["max", "when", "exit_codes"]);
+            cx.known_keys(&place, map, KEYS);
             let max = max(cx, &place, map);
             let when = when(cx, &place, map);
             let codes = exit_codes(cx, &place, map);

@@ -11,6 +11,12 @@ use super::{
 };
 use crate::{Map, Node, Span, Value, expression::Expression};
 
+/// The keys of `rules:exists`.
+pub(super) const EXISTS_KEYS: &[&str] = &["paths", "project", "ref"];
+
+/// The keys of `rules:changes`.
+pub(super) const CHANGES_KEYS: &[&str] = &["paths", "compare_to"];
+
 const MAX_PATHS: usize = 50;
 
 /// Whose rules they are.
@@ -25,7 +31,7 @@ pub(crate) enum Owner {
 }
 
 impl Owner {
-    fn keys(self) -> &'static [&'static str] {
+    pub(super) fn keys(self) -> &'static [&'static str] {
         match self {
             Owner::Job => &[
                 "if",
@@ -286,7 +292,7 @@ fn changes(cx: &mut Checker<'_>, place: &Place<'_>, node: &Node) -> Option<RuleC
         }
     };
     let errors = cx.errors();
-    cx.known_keys(place, map, &["paths", "compare_to"]);
+    cx.known_keys(place, map, CHANGES_KEYS);
     require(cx, place, map, &["paths"], node);
     let paths = few_paths(cx, place, "paths", map.get("paths"), node);
     let compare_to = cx.string(place, map, "compare_to");
@@ -321,7 +327,7 @@ fn exists(cx: &mut Checker<'_>, place: &Place<'_>, node: &Node) -> Option<RuleEx
         }
     };
     let errors = cx.errors();
-    cx.known_keys(place, map, &["paths", "project", "ref"]);
+    cx.known_keys(place, map, EXISTS_KEYS);
     if map.get("project").is_some() {
         require(cx, place, map, &["paths"], node);
     }

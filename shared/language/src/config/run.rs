@@ -11,7 +11,7 @@ use super::{
 use crate::{Map, Node, Value};
 
 /// The keys that say what a step does, and which others go with each.
-const KINDS: &[(&str, &[&str])] = &[
+pub(super) const KINDS: &[(&str, &[&str])] = &[
     ("script", &["name", "script", "env"]),
     ("step", &["name", "step", "env", "inputs"]),
     ("action", &["name", "action", "env", "inputs"]),

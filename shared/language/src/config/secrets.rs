@@ -6,6 +6,12 @@ use super::{
 };
 use crate::{Entry, Map, Node, Value};
 
+/// The keys of a token of `id_tokens`.
+pub(super) const ID_TOKEN_KEYS: &[&str] = &["aud"];
+
+/// The keys of `dast_configuration`.
+pub(super) const DAST_KEYS: &[&str] = &["site_profile", "scanner_profile"];
+
 /// A provider, with the keys of its map.
 struct Provider {
     name: &'static str,
@@ -196,7 +202,7 @@ pub(super) fn id_tokens(cx: &mut Checker<'_>, place: &Place<'_>, node: &Node) {
         let place = place.child(&name);
         let empty = Map::default();
         let token = entry.value.as_map().unwrap_or(&empty);
-        cx.known_keys(&place, token, &["aud"]);
+        cx.known_keys(&place, token, ID_TOKEN_KEYS);
         let audience = token.get("aud");
         let span = audience.unwrap_or(&entry.value).span;
         if audience.is_none() {
@@ -230,7 +236,7 @@ pub(super) fn dast_configuration(
     node: &Node,
 ) -> Option<()> {
     let map = cx.map(place, node)?;
-    cx.known_keys(place, map, &["site_profile", "scanner_profile"]);
+    cx.known_keys(place, map, DAST_KEYS);
     cx.string(place, map, "site_profile");
     cx.string(place, map, "scanner_profile");
     if !map.entries.is_empty() {

@@ -12,6 +12,9 @@ use super::{
 };
 use crate::{Map, Node, Value};
 
+/// The keys of `hooks`.
+pub(super) const HOOKS_KEYS: &[&str] = &["pre_get_sources_script"];
+
 /// The keys of `default`.
 pub(super) const DEFAULT_KEYS: &[&str] = &[
     "after_script",
@@ -180,7 +183,7 @@ pub(super) fn defaults(cx: &mut Checker<'_>, root: &Map, default: Option<&Node>)
 fn hooks(cx: &mut Checker<'_>, place: &Place<'_>, node: &Node) -> Option<Vec<Hook>> {
     let errors = cx.errors();
     let map = cx.map(place, node)?;
-    cx.known_keys(place, map, &["pre_get_sources_script"]);
+    cx.known_keys(place, map, HOOKS_KEYS);
     if cx.errors() > errors {
         return None;
     }

@@ -3,11 +3,20 @@
 use super::check::{Checker, Place, is_blank, kind, present};
 use crate::{Map, Node, Span, Value};
 
+/// The keys of `trigger` for another project.
+pub(super) const KEYS: &[&str] = &["project", "branch", "strategy", "forward", "inputs"];
+
+/// The keys of `trigger:forward`.
+pub(super) const FORWARD_KEYS: &[&str] = &["yaml_variables", "pipeline_variables"];
+
+/// The keys of `trigger` for a child pipeline.
+pub(super) const CHILD_KEYS: &[&str] = &["strategy", "include", "forward"];
+
 /// Files of a child pipeline's configuration, at most.
 const MAX_INCLUDES: usize = 3;
 
 /// The keys of an `include` entry.
-const INCLUDE_KEYS: &[&str] = &[
+pub(super) const INCLUDE_KEYS: &[&str] = &[
     "local",
     "file",
     "remote",
@@ -155,8 +164,7 @@ fn project(cx: &mut Checker<'_>, place: &Place<'_>, map: &Map, node: &Node) -> O
     if map.entries.is_empty() {
         cx.problem(kind::BLANK, place, "config", "can't be blank", node.span);
     }
-    let keys = &["project", "branch", "strategy", "forward", "inputs"];
-    cx.known_keys(place, map, keys);
+    cx.known_keys(place, map, KEYS);
     let project = cx.required_string(place, map, "project", node);
     let branch = cx.string(place, map, "branch");
     let inputs = inputs(cx, place, map);
@@ -181,7 +189,7 @@ fn inputs(cx: &mut Checker<'_>, place: &Place<'_>, map: &Map) -> Map {
 
 fn child(cx: &mut Checker<'_>, place: &Place<'_>, map: &Map) -> Option<Downstream> {
     let errors = cx.errors();
-    cx.known_keys(place, map, &["strategy", "include", "forward"]);
+    cx.known_keys(place, map, CHILD_KEYS);
     if cx.errors() > errors {
         if map.get("inputs").is_some()
             && let Some(found) = cx.diagnostics.last_mut()
@@ -266,7 +274,7 @@ fn forward(cx: &mut Checker<'_>, place: &Place<'_>, node: &Node) -> Forward {
         cx.warning(kind::NO_EFFECT, message, node.span);
         return default;
     };
-    cx.known_keys(place, map, &["yaml_variables", "pipeline_variables"]);
+    cx.known_keys(place, map, FORWARD_KEYS);
     let yaml = cx.boolean(place, map, "yaml_variables");
     let pipeline = cx.boolean(place, map, "pipeline_variables");
     Forward {

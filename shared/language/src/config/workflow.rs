@@ -9,6 +9,12 @@ use super::{
 };
 use crate::{Map, Node};
 
+/// The keys of `workflow:auto_cancel`.
+pub(super) const AUTO_CANCEL_KEYS: &[&str] = &["on_new_commit", "on_job_failure"];
+
+/// The keys of `workflow`.
+pub(super) const KEYS: &[&str] = &["name", "rules", "auto_cancel"];
+
 const MAX_NAME: usize = 255;
 
 /// `workflow`; with its rules' needs left out, which mean nothing there.
@@ -16,7 +22,7 @@ pub(super) fn workflow(cx: &mut Checker<'_>, node: &Node) -> Option<Workflow> {
     let place = Place::ROOT.child("workflow");
     let errors = cx.errors();
     let map = cx.map(&place, node)?;
-    cx.known_keys(&place, map, &["name", "rules", "auto_cancel"]);
+    cx.known_keys(&place, map, KEYS);
     let name = name(cx, &place, map);
     if cx.errors() > errors {
         return None;
@@ -60,7 +66,7 @@ pub(super) fn auto_cancel(
 ) -> Option<AutoCancel> {
     let errors = cx.errors();
     let map = cx.map(place, node)?;
-    cx.known_keys(place, map, &["on_new_commit", "on_job_failure"]);
+    cx.known_keys(place, map, AUTO_CANCEL_KEYS);
     let words = &[
         ("conservative", OnNewCommit::Conservative),
         ("interruptible", OnNewCommit::Interruptible),
