@@ -24,7 +24,7 @@ pub use command::Command;
 pub use descendants::{BadMark, Mark};
 pub use docker::Docker;
 pub use docker::check_volume;
-pub(crate) use docker::{look, remove_left, sweep};
+pub(crate) use docker::{Alive, leave, look, remove_left, sweep};
 pub use shell::Shell;
 
 /// Prepares environments.

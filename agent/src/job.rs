@@ -3,7 +3,8 @@
 //! What is to be done is decided first, as a list of stages (`plan`); then each
 //! is carried out, and what became of it decides which of the following run.
 //! All ends - success, failure, a clock that ran out, a cancel - go the same
-//! way out, so that nothing of the job is left when [`run`] returns.
+//! way out: to a result, and to [`Remains`], which others need not wait for to
+//! hear of the result.
 
 mod artifacts;
 mod attempts;
@@ -13,6 +14,7 @@ mod flags;
 mod folders;
 mod plan;
 mod reins;
+mod remains;
 mod run;
 mod script;
 mod sources;
@@ -30,6 +32,7 @@ use crate::executor::{Docker, Mark, Shell};
 use crate::log::Sink;
 
 pub use crate::executor::platform;
+pub use remains::Remains;
 
 /// What the owner of a running job wants of it; it only ever grows harder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -78,15 +81,16 @@ pub(crate) fn temporary_folder(job: &Job) -> Option<PathBuf> {
 
 /// Runs a job with the executor of the agent's settings.
 ///
-/// The log goes to `sink` as it comes, masked. When this returns, all processes
-/// and containers of the job are gone, and so are the files of its file variables;
-/// dropping the future ends the processes and containers only.
+/// The log goes to `sink` as it comes, masked. When this returns, no command of the
+/// job runs any more and the files of its file variables are gone; what it still has
+/// of its place on the host, such as services that run, goes with the [`Remains`].
+/// Dropping the future ends the processes and containers only.
 pub async fn run(
     job: Job,
     bulk: impl Bulk,
     sink: impl Sink + Send,
     control: watch::Receiver<Control>,
-) -> Finished {
+) -> (Finished, Remains) {
     let mark = job.mark.clone();
     let docker = job.settings.docker.as_ref();
     match docker.filter(|docker| job.spec.image.is_some() || !docker.shell_without_image) {

@@ -121,9 +121,13 @@ pub(crate) async fn run_supervised(
         patience: REPORTED_WITHIN,
     };
     tokio::select! {
-        () = serve(&mut held, orders) => Ok(()),
-        never = sweeping => never,
+        () = serve(&mut held, orders) => {}
+        never = sweeping => return never,
     }
+    if held.is_done() {
+        sweep::leave(held.settings()).await;
+    }
+    Ok(())
 }
 
 fn make_state_folder(settings: &Settings) -> Result<(), Error> {

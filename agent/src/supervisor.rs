@@ -15,7 +15,7 @@ mod start;
 
 pub(crate) use folder::Folder;
 pub(crate) use follow::{Follow, follow};
-pub(crate) use left::{Left, marks};
+pub(crate) use left::{Left, alive};
 pub(crate) use run::{broken, run};
 pub(crate) use start::Starter;
 

@@ -26,14 +26,18 @@ fn setup() -> Setup {
         .agent("FLEET_WAIT_FOR_SERVICES_TIMEOUT", "0s")
 }
 
-/// Pushes a pipeline whose jobs run in busybox.
 fn start(fleet: &mut Fleet, jobs: &str) -> Result<(Person, PipelineView)> {
     fleet.project(PROJECT)?;
     let ann = fleet.person("ann", "maintainer")?;
-    let yaml = format!("default: {{image: 'busybox:test'}}\n{jobs}");
-    let sha = ann.clone_of(PROJECT)?.push_pipeline(&yaml)?;
-    let pipeline = ann.wait_pipeline(PROJECT, &sha)?;
+    let pipeline = push(&ann, jobs)?;
     Ok((ann, pipeline))
+}
+
+/// Pushes a pipeline whose jobs run in busybox.
+fn push(person: &Person, jobs: &str) -> Result<PipelineView> {
+    let yaml = format!("default: {{image: 'busybox:test'}}\n{jobs}");
+    let sha = person.clone_of(PROJECT)?.push_pipeline(&yaml)?;
+    person.wait_pipeline(PROJECT, &sha)
 }
 
 fn living(fleet: &mut Fleet) -> Result<(Person, PipelineView, JobView)> {
@@ -181,4 +185,83 @@ fn kill_supervisor(fleet: &Fleet) -> Result<()> {
     let supervisor = supervisor.context("a supervisor")?.pid;
     let supervisor = Pid::from_raw(supervisor).context("a process has a number")?;
     rustix::process::kill_process(supervisor, Signal::KILL).context("kill the supervisor")
+}
+
+#[test]
+fn a_slot_keeps_its_network_while_its_agent_runs() -> Result<()> {
+    setup().run(|fleet| {
+        const SERVED: &str = "serves:
+  services: [{name: 'busybox:test', alias: side, command: [nc, -ll, -p, '80', -e, echo, hello]}]
+  script: 'until nc side 80 < /dev/null | grep hello; do sleep 0.1; done'
+";
+        let kept = |fleet: &Fleet| -> Result<Vec<String>> {
+            let engine = fleet.hosts[0].docker()?;
+            engine.wait_clean()?;
+            engine.slot_networks()
+        };
+        let (ann, pipeline) = start(fleet, SERVED)?;
+        expect_success(&ann, &pipeline)?;
+        let first = kept(fleet)?;
+        ensure!(first.len() == 1, "{first:?}");
+        expect_success(&ann, &push(&ann, &format!("{SERVED}# again\n"))?)?;
+        ensure!(kept(fleet)? == first);
+
+        // What somebody else has put there is not for jobs to see.
+        let engine = fleet.hosts[0].docker()?;
+        let others = ["run", "-d", "--name", "others", "--network", &first[0]];
+        engine.ok(&[&others[..], &["busybox:test", "sleep", "600"]].concat())?;
+        let looks = "looks:\n  script: ['nslookup build', '! nslookup others']\n";
+        expect_success(&ann, &push(&ann, looks)?)?;
+        wait_for("only the others' container to be left", || {
+            let left = [engine.containers()?, engine.networks()?].concat();
+            Ok((left == ["others"]).then_some(()))
+        })?;
+        engine.ok(&["rm", "--force", "others"])?;
+
+        fleet.hosts[0].signal(Signal::TERM)?;
+        fleet.hosts[0].wait_end()?;
+        let left = kept(fleet)?;
+        ensure!(left.is_empty(), "{left:?}");
+        Ok(())
+    })
+}
+
+#[test]
+fn a_result_does_not_wait_for_removal_and_a_slot_does() -> Result<()> {
+    setup().slots(1).run(|fleet| {
+        let (ann, pipeline, _) = living(fleet)?;
+        let next = push(&ann, "next: {script: echo it runs}\n")?;
+        // There is nothing now that could remove what the job has.
+        fleet.hosts[0]
+            .engine
+            .as_mut()
+            .context("an engine")?
+            .kill()?;
+        let ended = ann.wait_end(&pipeline, MINUTE)?;
+        ensure!(ended.status == "failed", "{ended:?}");
+        let waiting = ann.job(&next, "next")?;
+        ensure!(waiting.status == "pending", "{waiting:?}");
+
+        // Nor does it hang on those who were to do it.
+        fleet.hosts[0].kill()?;
+        kill_supervisor(fleet)?;
+        let engine = fleet.hosts[0].engine.as_mut().context("an engine")?;
+        engine.start()?;
+        ensure!(
+            engine.containers()?.len() == 2,
+            "{:?}",
+            engine.containers()?
+        );
+        fleet.hosts[0].start()?;
+        expect_success(&ann, &next)?;
+        fleet.hosts[0].docker()?.wait_clean()
+    })
+}
+
+fn expect_success(person: &Person, pipeline: &PipelineView) -> Result<()> {
+    let ended = person.wait_end(pipeline, MINUTE)?;
+    for job in &ended.jobs {
+        ensure!(job.status == "success", "{}", person.log(job)?);
+    }
+    Ok(())
 }

@@ -34,15 +34,18 @@ use std::time::Duration;
 
 use bollard::models::{ContainerCreateBody, HostConfig};
 use fleet_model::FailureReason;
+use tokio::sync::OnceCell;
+use tokio_util::task::TaskTracker;
 
 use super::shell::Shell;
 use super::{Environment, Error, Executor, Mark, Request, Say, Users};
 use crate::{Settings, expand};
-pub(crate) use care::{look, remove_left, sweep};
+pub(crate) use care::{Alive, leave, look, remove_left, sweep};
 pub(super) use containers::Containers;
 use containers::{Build, Umask};
 use labels::{Kind, Labels};
 use names::{Names, Protection};
+use network::Whose;
 use program::Manners;
 use site::{Blueprint, Site};
 use volumes::Volume;
@@ -63,6 +66,8 @@ const SOCKET: &str = "/var/run/docker.sock";
 pub struct Docker {
     settings: crate::Docker,
     agent: String,
+    /// How many slots the agent has.
+    slots: u32,
     system: String,
     /// Where it is recorded who may use which image on the host.
     grants: PathBuf,
@@ -79,6 +84,7 @@ impl Docker {
         Docker {
             settings: docker.clone(),
             agent: settings.name.0.clone(),
+            slots: settings.slots,
             system: system_id(&settings.state_dir),
             grants: settings.state_dir.join("images"),
             grace: settings.graceful_kill,
@@ -110,6 +116,20 @@ impl Docker {
             slot: request.slot,
             project_slot: request.project_slot,
         })
+    }
+
+    fn whose_network(&self, request: &Request<'_>) -> Whose {
+        if self.settings.one_user && request.spec.services.is_empty() {
+            Whose::Engines
+        } else if self.settings.one_user || self.settings.gives_socket {
+            // With the engine a job may bring to its network what outlives it.
+            Whose::Jobs
+        } else if request.slot < self.slots {
+            Whose::Slots
+        } else {
+            // While another job of the slot is not yet removed.
+            Whose::Jobs
+        }
     }
 
     /// The container of the user's commands.
@@ -194,7 +214,7 @@ impl Docker {
     async fn start_services(
         &self,
         request: &Request<'_>,
-        site: &Site,
+        site: &Arc<Site>,
         binds: &[String],
         say: &mut dyn Say,
     ) -> Result<(), Error> {
@@ -278,6 +298,9 @@ impl Docker {
             allowed::check(&name, &self.settings.allowed_images, "images", say)?;
         }
         let site = &containers.site;
+        // Whoever needs it first waits for it, and is told what is wrong with it.
+        let making = Arc::clone(site);
+        site.make(async move { making.network().await.map(drop) });
         let binds = self.binds(request, site).await?;
         self.start_services(request, site, &binds, say).await?;
         let found = self.obtain(request, site, image, &name, say).await?;
@@ -289,9 +312,7 @@ impl Docker {
             ));
         }
         containers.blueprint = Some(Arc::clone(&blueprint));
-        let site = Arc::clone(site);
-        let starting = tokio::spawn(async move { site.start(&blueprint).await });
-        containers.build = Build::Starting(starting);
+        containers.build = Build::Starting(site.start_build(&blueprint));
         Ok(())
     }
 }
@@ -373,7 +394,6 @@ impl Executor for Docker {
 
     async fn prepare(&self, request: &Request<'_>, say: &mut dyn Say) -> Result<Containers, Error> {
         let engine = engine::connect(&self.settings.socket)?;
-        engine::check(&engine).await?;
         make_open(request.project)?;
         make_open(request.temporary)?;
         let (names, labels) = (self.names(request)?, self.labels(request));
@@ -383,7 +403,16 @@ impl Executor for Docker {
             stop::Way::Each
         };
         let mut containers = Containers {
-            site: Arc::new(Site::new(engine, names, labels, self.settings.network_mtu)),
+            site: Arc::new(Site {
+                engine,
+                names,
+                labels,
+                mtu: self.settings.network_mtu,
+                whose: self.whose_network(request),
+                slot: request.slot,
+                network: OnceCell::new(),
+                under_way: TaskTracker::new(),
+            }),
             mark: self.mark.clone(),
             host: Some(self.tools.host()),
             umask: if (request.flag)("FF_DISABLE_UMASK_FOR_DOCKER_EXECUTOR") {
@@ -400,7 +429,13 @@ impl Executor for Docker {
             folders: [request.project.to_owned(), request.temporary.to_owned()],
             keep: self.settings.keep,
         };
-        match self.furnish(&mut containers, request, say).await {
+        let engine = containers.site.engine.clone();
+        // Whether it can run the job shows while it is asked for more.
+        let (checked, furnished) = tokio::join!(
+            engine::check(&engine),
+            self.furnish(&mut containers, request, say)
+        );
+        match checked.and(furnished) {
             Ok(()) => Ok(containers),
             Err(error) => {
                 let _first_error_counts = containers.destroy().await;

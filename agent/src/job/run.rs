@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use fleet_model::Outcome;
 use tokio::sync::watch;
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 
 use super::console::Console;
 use super::failure::Failure;
@@ -13,9 +13,9 @@ use super::flags::Flags;
 use super::folders::Folders;
 use super::plan::{Condition, Result as Standing, Stage, plan};
 use super::reins::{Part, Reins};
-use super::{Control, Finished, Job, variables};
+use super::{Control, Finished, Job, Remains, variables};
 use crate::bulk::Bulk;
-use crate::executor::{self, Environment as _, Executor};
+use crate::executor::{self, Executor};
 use crate::expand::Environment as Variables;
 use crate::log::{Defaults, Masks, Sink};
 use crate::registry::{self, Credentials};
@@ -24,8 +24,6 @@ use crate::source::Options;
 
 /// The clock of a job that has none.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(7200);
-/// How long the executor may take to clean up.
-const DESTROYED_WITHIN: Duration = Duration::from_secs(300);
 const PREPARE_ATTEMPTS: u32 = 3;
 const PREPARE_PAUSE: Duration = Duration::from_secs(3);
 
@@ -85,13 +83,17 @@ impl Progress {
 }
 
 /// Runs `job` with `executor` to its end.
-pub(super) async fn run<X: Executor, B: Bulk, S: Sink + Send>(
+pub(super) async fn run<X, B: Bulk, S: Sink + Send>(
     executor: &X,
     job: &Job,
     bulk: B,
     sink: S,
     control: watch::Receiver<Control>,
-) -> Finished {
+) -> (Finished, Remains)
+where
+    X: Executor,
+    X::Environment: 'static,
+{
     let length = if job.spec.timeout.is_zero() {
         DEFAULT_TIMEOUT
     } else {
@@ -121,13 +123,17 @@ pub(super) async fn run<X: Executor, B: Bulk, S: Sink + Send>(
     let masks = match Masks::new(secrets, [], defaults) {
         Ok(masks) => masks,
         // Nothing may be logged that cannot be masked.
-        Err(error) => return finished(&Failure::System(error.to_string()), error.to_string()),
+        Err(error) => {
+            let failure = Failure::System(error.to_string());
+            return (finished(&failure, error.to_string()), Remains::none());
+        }
     };
     let mut console = Console::new(masks, job.settings.output_limit, sink);
     header(job, settled.as_ref().ok(), &mut console);
     if !warnings.is_empty() {
         console.warning(warnings.join("\n"));
     }
+    let mut remains = Remains::none();
     let (failure, console) = match settled {
         Err(failure) => (Some(failure), console),
         Ok(settled) => {
@@ -142,11 +148,14 @@ pub(super) async fn run<X: Executor, B: Bulk, S: Sink + Send>(
                 progress: Progress::default(),
             };
             running.carry_out().await;
-            running.clean_up_executor().await;
+            running.clear_folders();
+            if let Some(environment) = running.environment.take() {
+                remains = Remains::of(environment);
+            }
             running.conclude()
         }
     };
-    end(failure, console)
+    (end(failure, console), remains)
 }
 
 fn settle(job: &Job, timeout: Duration, warnings: &mut Vec<String>) -> Result<Settled, Failure> {
@@ -352,16 +361,8 @@ impl<X: Executor, B: Bulk, S: Sink + Send> Running<'_, X, B, S> {
         }
     }
 
-    /// Ends the environment and removes what may hold secrets, however the job
-    /// ended.
-    async fn clean_up_executor(&mut self) {
-        if let Some(environment) = self.environment.take() {
-            let destroyed = timeout(DESTROYED_WITHIN, environment.destroy()).await;
-            if let Ok(Err(error)) = &destroyed {
-                self.console.error(error.to_string());
-                self.progress.fail(Failure::System(error.to_string()));
-            }
-        }
+    /// Removes what may hold secrets, however the job ended.
+    fn clear_folders(&mut self) {
         self.remove_secrets();
         let _not_there = std::fs::remove_dir_all(&self.settled.folders.transfer);
     }

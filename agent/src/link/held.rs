@@ -57,8 +57,10 @@ pub(super) struct Lease {
     pub(super) acknowledged: watch::Sender<u64>,
     /// Set once the job has begun.
     pub(super) started: watch::Receiver<bool>,
-    /// Set once the job is over and nothing of it is left.
+    /// Set once the job is over.
     pub(super) finished: watch::Receiver<Option<Finished>>,
+    /// Set once nothing of it is left on the host either.
+    pub(super) removed: watch::Receiver<bool>,
     control: watch::Sender<Control>,
     /// Cancelled when nobody needs to hear of the job any more.
     forget: CancellationToken,
@@ -84,6 +86,7 @@ struct Ends {
     taken: watch::Receiver<u64>,
     started: watch::Sender<bool>,
     finished: watch::Sender<Option<Finished>>,
+    removed: watch::Sender<bool>,
 }
 
 impl Lease {
@@ -92,6 +95,7 @@ impl Lease {
         let (control, controlled) = watch::channel(Control::Run);
         let (begun, started) = watch::channel(false);
         let (done, finished) = watch::channel(None);
+        let (gone, removed) = watch::channel(false);
         let forget = CancellationToken::new();
         let ends = Ends {
             control: controlled,
@@ -99,12 +103,14 @@ impl Lease {
             taken,
             started: begun,
             finished: done,
+            removed: gone,
         };
         let lease = Lease {
             spool,
             acknowledged,
             started,
             finished,
+            removed,
             control,
             forget,
             place,
@@ -112,10 +118,10 @@ impl Lease {
         (lease, ends)
     }
 
-    /// A job that broke inside the agent never says that it is over, but its
-    /// task is gone.
-    fn is_running(&self) -> bool {
-        self.finished.borrow().is_none() && self.finished.has_changed().is_ok()
+    /// Whether its place on the host is not free. A job that broke inside the agent
+    /// never says that nothing is left, but its task is gone.
+    fn has_place(&self) -> bool {
+        !*self.removed.borrow() && self.removed.has_changed().is_ok()
     }
 }
 
@@ -139,6 +145,10 @@ impl Held {
         let other = self.settings.slots != settings.slots;
         self.settings = settings;
         other
+    }
+
+    pub(super) fn settings(&self) -> &Settings {
+        &self.settings
     }
 
     /// Takes up what an earlier agent of this host left.
@@ -246,7 +256,7 @@ impl Held {
     pub(super) fn start(&mut self, lease: v1::Lease) -> Result<&Lease, String> {
         // Jobs that ended leave their handles here until the next one comes.
         while self.jobs.try_join_next().is_some() {}
-        self.retired.retain(Lease::is_running);
+        self.retired.retain(Lease::has_place);
         let fence = Fence(lease.fence);
         let spec = fleet_proto::convert::required(lease.job.clone(), "job")
             .and_then(JobSpec::try_from)
@@ -272,9 +282,11 @@ impl Held {
                 let bulk = GrpcBulk::new(channel.clone(), fence);
                 self.jobs.spawn(async move {
                     ends.started.send_replace(true);
-                    let finished = job::run(job, bulk, &mut writer, ends.control).await;
+                    let (finished, remains) = job::run(job, bulk, &mut writer, ends.control).await;
                     drop(writer);
                     ends.finished.send_replace(Some(finished));
+                    remains.remove().await;
+                    ends.removed.send_replace(true);
                 });
                 held
             }
@@ -314,6 +326,7 @@ impl Held {
             extent,
             started: ends.started,
             finished: ends.finished,
+            removed: ends.removed,
         };
         self.jobs.spawn(supervisor::follow(lease, starting));
     }
@@ -365,8 +378,8 @@ impl Held {
         while self.jobs.join_next().await.is_some() {}
     }
 
-    /// Drops a lease whose result the coordinator has, or does not want; if its
-    /// job still runs it keeps its slot number until it is over.
+    /// Drops a lease whose result the coordinator has, or does not want; while
+    /// something of its job is left it keeps its slot number.
     pub(super) fn forget(&mut self, fence: Fence) {
         let Some(lease) = self.leases.remove(&fence) else {
             return;
@@ -377,7 +390,7 @@ impl Held {
         {
             tracing::warn!(%fence, %error, "a spool could not be removed");
         }
-        if lease.is_running() {
+        if lease.has_place() {
             self.retired.push(lease);
         }
     }

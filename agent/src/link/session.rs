@@ -245,6 +245,7 @@ struct Sent {
     offset: u64,
     started: tokio::sync::watch::Receiver<bool>,
     finished: tokio::sync::watch::Receiver<Option<crate::job::Finished>>,
+    removed: tokio::sync::watch::Receiver<bool>,
 }
 
 impl From<&Lease> for Sent {
@@ -254,12 +255,13 @@ impl From<&Lease> for Sent {
             offset: *lease.acknowledged.borrow(),
             started: lease.started.clone(),
             finished: lease.finished.clone(),
+            removed: lease.removed.clone(),
         }
     }
 }
 
-/// Says that a lease's job has begun, sends its log as it grows, then its result.
-/// Ends early with the session; the next one begins at the acknowledged offset.
+/// Says that a lease's job has begun, sends its log as it grows, then its result, and
+/// gives the slot back when nothing of the job is left on the host. Ends early with the session; the next one begins at the acknowledged offset.
 async fn pump(fence: Fence, mut sent: Sent, outbox: mpsc::Sender<v1::AgentMessage>) {
     let mut over = sent.finished.clone();
     tokio::select! {
@@ -304,6 +306,8 @@ async fn pump(fence: Fence, mut sent: Sent, outbox: mpsc::Sender<v1::AgentMessag
     };
     // A closed outbox is the session's end; the result goes out with the next.
     let _ = send(&outbox, Out::Result(result.with_outcome(&finished.outcome))).await;
+    // Where it broke inside the agent, nobody says so any more.
+    drop(sent.removed.wait_for(|removed| *removed).await);
     let _ = send(&outbox, Out::Released(v1::Released { fence: fence.0 })).await;
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use crate::Settings;
 use crate::{executor, supervisor};
@@ -13,6 +13,8 @@ use crate::{executor, supervisor};
 const EVERY: Duration = Duration::from_secs(3600);
 /// After an engine that was not there.
 const AGAIN: Duration = Duration::from_secs(60);
+/// How long the engine has when the agent ends.
+const LEFT_WITHIN: Duration = Duration::from_secs(10);
 
 /// Removes from the engine what is of no lease of this agent, now and every hour;
 /// never returns. What others have there stays.
@@ -27,8 +29,8 @@ pub(super) async fn run<T>(mut newest: watch::Receiver<Arc<Settings>>) -> T {
             continue;
         };
         let leases = settings.state_dir.join("leases");
-        let alive = || supervisor::marks(&leases);
-        let swept = executor::sweep(docker, &settings.state_dir, alive).await;
+        let alive = || supervisor::alive(&leases);
+        let swept = executor::sweep(docker, &settings.state_dir, settings.slots, alive).await;
         let pause = match swept {
             Ok(0) => EVERY,
             Ok(jobs) => {
@@ -44,5 +46,18 @@ pub(super) async fn run<T>(mut newest: watch::Receiver<Arc<Settings>>) -> T {
         };
         said = pause == AGAIN;
         sleep(pause).await;
+    }
+}
+
+/// Removes what an agent that ends without a job keeps in the engine for its slots.
+pub(super) async fn leave(settings: &Settings) {
+    let Some(docker) = &settings.docker else {
+        return;
+    };
+    let leaving = executor::leave(docker, &settings.state_dir);
+    match timeout(LEFT_WITHIN, leaving).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::warn!(%error, "networks are left in the Docker engine"),
+        Err(_) => tracing::warn!("networks are left in the Docker engine: it does not answer"),
     }
 }

@@ -46,6 +46,8 @@ pub(crate) struct Follow {
     pub(crate) extent: watch::Sender<Extent>,
     pub(crate) started: watch::Sender<bool>,
     pub(crate) finished: watch::Sender<Option<Finished>>,
+    /// Set when nothing of the job is left either.
+    pub(crate) removed: watch::Sender<bool>,
 }
 
 /// Follows the supervisor of a lease: `start`ed by this agent, or found. Returns
@@ -71,6 +73,7 @@ pub(crate) async fn follow(
     if child.is_some() || lease.finished.borrow().is_none() {
         lease.attend(&mut child).await;
     }
+    lease.removed.send_replace(true);
     lease.forget.cancelled().await;
     if let Err(error) = std::fs::remove_dir_all(lease.folder.path())
         && error.kind() != io::ErrorKind::NotFound
@@ -123,14 +126,14 @@ impl Follow {
         self.answered.mark_changed();
         let mut released = false;
         loop {
-            let over = self.finished.borrow().is_some();
+            let all_over = *self.removed.borrow();
             let order = tokio::select! {
                 report = frames.next::<v1::SupervisorReport>() => {
                     let Ok(Some(report)) = report else { return };
                     self.take(report);
                     continue;
                 }
-                () = self.forget.cancelled(), if over && !released => {
+                () = self.forget.cancelled(), if all_over && !released => {
                     released = true;
                     Order::Release(v1::Release {})
                 }
@@ -166,13 +169,17 @@ impl Follow {
                 });
             }
             Some(Report::Finished(result)) => self.end(finished(&result)),
+            Some(Report::Removed(_)) => {
+                self.removed.send_replace(true);
+            }
             None => {}
         }
     }
 
-    /// The supervisor is gone: what it left says how the job ended.
+    /// The supervisor is gone: what it left says how the job ended, and what may be
+    /// left of that is removed.
     async fn settle(&self) {
-        if self.finished.borrow().is_some() {
+        if *self.removed.borrow() {
             return;
         }
         let folder = self.folder.path().display();
@@ -180,13 +187,17 @@ impl Follow {
             tracing::error!(%folder, %error, "the result of a job cannot be read");
             None
         });
-        if let Some(result) = result {
+        if let Some(result) = &result
+            && self.finished.borrow().is_none()
+        {
             self.started.send_replace(true);
             self.close();
-            return self.end(finished(&result));
+            self.end(finished(result));
         }
+        let over = self.finished.borrow().is_some();
         let record = match self.folder.record() {
             Ok(Some(record)) => record,
+            _ if over => return,
             Ok(None) => return self.end(broken("the job's supervisor did not begin")),
             Err(error) => {
                 // It was written before the job began: that may have done anything.
@@ -198,8 +209,20 @@ impl Follow {
                 ));
             }
         };
-        tracing::error!(%folder, "the job's supervisor died");
-        self.started.send_replace(true);
+        if !over {
+            tracing::error!(%folder, "the job's supervisor died");
+            self.started.send_replace(true);
+        }
+        self.remove(&record).await;
+        if !over {
+            self.close();
+            self.end(broken("the job's supervisor died"));
+        }
+    }
+
+    /// Removes what a dead supervisor did not.
+    async fn remove(&self, record: &v1::LeaseRecord) {
+        let folder = self.folder.path().display();
         match record.mark.parse::<Mark>() {
             Ok(mark) => {
                 // While something of the job is left its folders are not free.
@@ -211,9 +234,7 @@ impl Follow {
             }
             Err(error) => tracing::error!(%folder, %error, "something of a job may be left"),
         }
-        remove_secrets(&record);
-        self.close();
-        self.end(broken("the job's supervisor died"));
+        remove_secrets(record);
     }
 
     /// An engine that is not there for long has nothing that runs: what it holds then

@@ -8,7 +8,7 @@ use fleet_proto::v1;
 
 use super::folder::Folder;
 use super::follow::remove_secrets;
-use crate::executor::Mark;
+use crate::executor::Alive;
 
 /// A lease that an earlier agent took.
 pub(crate) struct Left {
@@ -72,22 +72,25 @@ impl Left {
     }
 }
 
-/// The marks of the jobs of all leases in the folder `leases`.
+/// The jobs of all leases in the folder `leases`.
 ///
 /// # Errors
 /// One of them cannot be read: nobody knows what is its job's.
-pub(crate) fn marks(leases: &Path) -> io::Result<Vec<Mark>> {
-    let mut marks = Vec::new();
+pub(crate) fn alive(leases: &Path) -> io::Result<Vec<Alive>> {
+    let mut alive = Vec::new();
     for entry in std::fs::read_dir(leases)? {
         let damaged = |error: &dyn std::fmt::Display| {
             io::Error::other(format!("the record of a lease cannot be read: {error}"))
         };
         let record = Folder::new(entry?.path()).record();
         if let Some(record) = record.map_err(|error| damaged(&error))? {
-            marks.push(record.mark.parse().map_err(|error| damaged(&error))?);
+            alive.push(Alive {
+                mark: record.mark.parse().map_err(|error| damaged(&error))?,
+                slot: record.slot,
+            });
         }
     }
-    Ok(marks)
+    Ok(alive)
 }
 
 /// The record of a supervisor that has the lock: it is about to write it.

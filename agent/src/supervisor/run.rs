@@ -20,7 +20,7 @@ use super::frame::Frames;
 use super::serve::{Orders, serve};
 use crate::bulk::IdentityBulk;
 use crate::executor::{self, Mark};
-use crate::job::{self, Control, Finished, Job};
+use crate::job::{self, Control, Finished, Job, Remains};
 use crate::spool::{self, Writer};
 use crate::{Log, Settings, Shell};
 
@@ -123,9 +123,17 @@ pub(crate) async fn run(start_log: impl FnOnce(&Log)) -> Result<(), Error> {
     let bulk = IdentityBulk::new(server, settings.state_dir.clone(), fence);
     let docker = settings.docker.clone();
     let over = tokio::spawn(carry_out(job, bulk, writer, controlled));
-    let finished = end(over, mark, docker, folder.clone(), fence, extent.clone());
+    let (done, result) = watch::channel(None);
+    let job = Ending {
+        mark,
+        docker,
+        folder: folder.clone(),
+        fence,
+        extent: extent.clone(),
+    };
+    let ending = job.end(over, done);
     let orders = Orders { control, taken };
-    serve(listener, orders, extent, finished)
+    serve(listener, orders, extent, result, ending)
         .await
         .map_err(failed)
 }
@@ -154,8 +162,8 @@ async fn carry_out(
     bulk: IdentityBulk,
     mut writer: Writer,
     mut control: watch::Receiver<Control>,
-) -> Finished {
-    let finished = job::run(job, bulk, &mut writer, control.clone()).await;
+) -> (Finished, Remains) {
+    let (finished, remains) = job::run(job, bulk, &mut writer, control.clone()).await;
     let give_up = async {
         tokio::select! {
             () = tokio::time::sleep(SETTLED_WITHIN) => {}
@@ -166,53 +174,78 @@ async fn carry_out(
     if let Err(error) = writer.sync() {
         tracing::error!(%error, "a job's log may not survive this host");
     }
-    finished
+    (finished, remains)
 }
 
-/// Waits for the job's end and keeps its result.
-async fn end(
-    over: JoinHandle<Finished>,
+/// A job on its way to its end.
+struct Ending {
     mark: Mark,
     docker: Option<crate::Docker>,
     folder: Folder,
     fence: Fence,
     extent: watch::Receiver<spool::Extent>,
-) -> io::Result<v1::JobResult> {
-    let finished = match over.await {
-        Ok(finished) => finished,
-        Err(error) => {
-            tracing::error!(%error, "the supervisor itself failed while it ran the job");
-            if let Err(error) = mark.kill().await {
-                tracing::error!(%error, "something of a job is left");
+}
+
+impl Ending {
+    /// Waits until the job is over, keeps its result and says it is `done`; returns
+    /// when nothing of the job is left.
+    async fn end(
+        self,
+        over: JoinHandle<(Finished, Remains)>,
+        done: watch::Sender<Option<v1::JobResult>>,
+    ) -> io::Result<()> {
+        let (finished, remains) = match over.await {
+            Ok((finished, remains)) => (finished, Some(remains)),
+            Err(error) => {
+                tracing::error!(%error, "the supervisor itself failed while it ran the job");
+                self.remove().await;
+                let why = "the agent itself failed while it ran the job";
+                (broken(why), None)
             }
-            if let Some(docker) = docker
-                && let Err(error) = executor::remove_left(&docker, &mark).await
-            {
-                tracing::error!(%error, "something of a job is left");
-            }
-            broken("the agent itself failed while it ran the job")
+        };
+        let result = self.keep(finished).await?;
+        done.send_replace(Some(result));
+        if let Some(remains) = remains {
+            remains.remove().await;
         }
-    };
-    let result = v1::JobResult {
-        fence: fence.0,
-        message: finished.message,
-        log_size: extent.borrow().size,
-        ..Default::default()
-    };
-    let result = result.with_outcome(&finished.outcome);
-    let mut said = false;
-    // Without its result the job would count as lost, and a full disk passes.
-    while let Err(error) = folder.write_result(&result) {
-        if !spool::is_full(&error) {
-            return Err(error);
-        }
-        if !said {
-            tracing::warn!(%error, "the result of a job waits for room on the disk");
-            said = true;
-        }
-        tokio::time::sleep(ROOM_AGAIN).await;
+        Ok(())
     }
-    Ok(result)
+
+    /// Removes what a job left that broke inside the agent.
+    async fn remove(&self) {
+        if let Err(error) = self.mark.kill().await {
+            tracing::error!(%error, "something of a job is left");
+        }
+        if let Some(docker) = &self.docker
+            && let Err(error) = executor::remove_left(docker, &self.mark).await
+        {
+            tracing::error!(%error, "something of a job is left");
+        }
+    }
+
+    /// Returns once the result is on the disk.
+    async fn keep(&self, finished: Finished) -> io::Result<v1::JobResult> {
+        let result = v1::JobResult {
+            fence: self.fence.0,
+            message: finished.message,
+            log_size: self.extent.borrow().size,
+            ..Default::default()
+        };
+        let result = result.with_outcome(&finished.outcome);
+        let mut said = false;
+        // Without its result the job would count as lost, and a full disk passes.
+        while let Err(error) = self.folder.write_result(&result) {
+            if !spool::is_full(&error) {
+                return Err(error);
+            }
+            if !said {
+                tracing::warn!(%error, "the result of a job waits for room on the disk");
+                said = true;
+            }
+            tokio::time::sleep(ROOM_AGAIN).await;
+        }
+        Ok(result)
+    }
 }
 
 /// The end of a job that the agent could not bring to an end of its own.
@@ -241,6 +274,7 @@ pub(super) fn workplace(settings: &Settings, server: &str) -> v1::Workplace {
         log_filter: settings.log.filter.clone(),
         log_json: settings.log.json,
         docker: settings.docker.as_ref().map(docker::to_wire),
+        slots: settings.slots,
     }
 }
 
@@ -251,7 +285,7 @@ fn path(bytes: &[u8]) -> PathBuf {
 fn settings(workplace: v1::Workplace) -> Settings {
     Settings {
         name: AgentName(workplace.agent),
-        slots: 1,
+        slots: workplace.slots,
         tags: Vec::new(),
         run_untagged: true,
         builds_dir: path(&workplace.builds_dir),

@@ -42,7 +42,8 @@ impl Orders {
     }
 }
 
-/// Serves agents until the job is `finished` and none needs to hear of it.
+/// Serves agents until nothing of the job is left, which is when `ending` ends, and
+/// none needs to hear of it; meanwhile there is a `result`.
 ///
 /// # Errors
 /// The result could not be kept.
@@ -50,30 +51,37 @@ pub(super) async fn serve(
     listener: UnixListener,
     orders: Orders,
     extent: watch::Receiver<Extent>,
-    finished: impl Future<Output = io::Result<v1::JobResult>>,
+    result: watch::Receiver<Option<v1::JobResult>>,
+    ending: impl Future<Output = io::Result<()>>,
 ) -> io::Result<()> {
     let mut deadline = Boottime::now().after(ORPHAN_DEADLINE);
     let mut orphaned = false;
     let (inbox, mut incoming) = mpsc::channel(INBOX);
-    let (done, result) = watch::channel(None);
+    let (gone, removed) = watch::channel(false);
     let mut agents = JoinSet::new();
-    let mut finished = std::pin::pin!(finished);
+    let mut ending = std::pin::pin!(ending);
     let mut terminate = signal(SignalKind::terminate())?;
     loop {
         let over = result.borrow().is_some();
-        if over && agents.is_empty() {
+        let left = !*gone.borrow();
+        if !left && agents.is_empty() {
             return Ok(());
         }
         tokio::select! {
-            ended = &mut finished, if !over => {
-                done.send_replace(Some(ended?));
+            ended = &mut ending, if left => {
+                ended?;
+                gone.send_replace(true);
             }
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) if !is_ours(&stream) => {
                     tracing::warn!("somebody else's process connected to a job's supervisor");
                 }
                 Ok((stream, _)) => {
-                    let said = Said { extent: extent.clone(), result: result.clone() };
+                    let said = Said {
+                        extent: extent.clone(),
+                        result: result.clone(),
+                        removed: removed.clone(),
+                    };
                     agents.spawn(speak(stream, said, inbox.clone()));
                 }
                 Err(error) => {
@@ -108,7 +116,7 @@ pub(super) async fn serve(
                         more
                     });
                 }
-                Order::Release(_) if over => return Ok(()),
+                Order::Release(_) if !left => return Ok(()),
                 Order::Release(_) => {
                     tracing::warn!("a job that goes on was released: left aside");
                 }
@@ -129,6 +137,7 @@ fn is_ours(stream: &UnixStream) -> bool {
 struct Said {
     extent: watch::Receiver<Extent>,
     result: watch::Receiver<Option<v1::JobResult>>,
+    removed: watch::Receiver<bool>,
 }
 
 /// Speaks with one agent until it is gone.
@@ -137,7 +146,8 @@ async fn speak(stream: UnixStream, mut said: Said, inbox: mpsc::Sender<Order>) {
     let mut frames = Frames::new(read);
     said.extent.mark_changed();
     said.result.mark_changed();
-    let (mut growing, mut running) = (true, true);
+    said.removed.mark_changed();
+    let (mut growing, mut running, mut left) = (true, true, true);
     loop {
         let report = tokio::select! {
             order = frames.next::<v1::SupervisorOrder>() => {
@@ -153,9 +163,9 @@ async fn speak(stream: UnixStream, mut said: Said, inbox: mpsc::Sender<Order>) {
                 let extent = *said.extent.borrow_and_update();
                 Report::Log(v1::LogSize { bytes: extent.size, closed: extent.closed })
             }
-            changed = said.result.changed(), if running => {
-                running = changed.is_ok();
+            Ok(()) = said.result.changed(), if running => {
                 let Some(result) = said.result.borrow_and_update().clone() else { continue };
+                running = false;
                 // All of the log is told of before the end is.
                 let extent = *said.extent.borrow_and_update();
                 let log = v1::LogSize { bytes: extent.size, closed: true };
@@ -163,6 +173,14 @@ async fn speak(stream: UnixStream, mut said: Said, inbox: mpsc::Sender<Order>) {
                     return;
                 }
                 Report::Finished(result)
+            }
+            // The result comes first.
+            Ok(()) = said.removed.changed(), if left && !running => {
+                left = !*said.removed.borrow_and_update();
+                if left {
+                    continue;
+                }
+                Report::Removed(v1::Removed {})
             }
         };
         if write.write_all(&self::report(report)).await.is_err() {

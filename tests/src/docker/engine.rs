@@ -213,14 +213,26 @@ impl Engine {
         self.list(&["ps", "--all", "--format", "{{.Names}}"])
     }
 
-    /// Names of all networks but the three every engine has.
+    /// Names of all networks but the three every engine has and those that agents keep
+    /// for their slots.
     ///
     /// # Errors
     /// If it does not answer.
     pub fn networks(&self) -> Result<Vec<String>> {
+        let kept = self.slot_networks()?;
         let mut all = self.list(&["network", "ls", "--format", "{{.Name}}"])?;
         all.retain(|name| !["bridge", "host", "none"].contains(&name.as_str()));
+        all.retain(|name| !kept.contains(name));
         Ok(all)
+    }
+
+    /// Names of the networks that agents keep for their slots.
+    ///
+    /// # Errors
+    /// If it does not answer.
+    pub fn slot_networks(&self) -> Result<Vec<String>> {
+        let of_slots = ["network", "ls", "--filter", "label=fleet.slot"];
+        self.list(&[&of_slots[..], &["--format", "{{.Name}}"]].concat())
     }
 
     /// Names of all volumes.

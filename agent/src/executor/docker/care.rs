@@ -49,30 +49,60 @@ pub(crate) async fn remove_left(docker: &crate::Docker, mark: &Mark) -> Result<(
     removed.map_err(|error| engine::failed("remove what a job left in the Docker engine", error))
 }
 
+/// A job whose lease this agent holds.
+pub(crate) struct Alive {
+    pub(crate) mark: Mark,
+    pub(crate) slot: u32,
+}
+
 /// Removes what jobs of the agent with the state folder `state` have in the engine
 /// but those that `alive` names, which is asked after the engine was: a job writes
-/// its mark down before it makes anything. Returns how many jobs had left something.
+/// down what it is before it makes anything. The networks of slots from `slots` on go
+/// with it, where no job is. Returns how many jobs had left something.
 ///
 /// # Errors
 /// The engine's; or `alive` cannot say, and nothing is removed.
 pub(crate) async fn sweep(
     docker: &crate::Docker,
     state: &Path,
-    alive: impl FnOnce() -> io::Result<Vec<Mark>>,
+    slots: u32,
+    alive: impl FnOnce() -> io::Result<Vec<Alive>>,
 ) -> Result<usize, Error> {
     const WHAT: &str = "look for what jobs left in the Docker engine";
     let engine = engine::connect(&docker.socket)?;
-    let found = remove::marks(&engine, &system_id(state)).await;
+    let system = system_id(state);
+    let (found, networks) = tokio::join!(
+        remove::marks(&engine, &system),
+        remove::slots(&engine, &system)
+    );
     let mut found = found.map_err(|error| engine::failed(WHAT, error))?;
+    let mut networks = networks.map_err(|error| engine::failed(WHAT, error))?;
     let alive = alive().map_err(|error| Error::Engine(format!("{WHAT}: {error}")))?;
-    for mark in alive {
-        found.remove(mark.id());
+    networks.retain(|(_, slot)| *slot >= slots);
+    for job in alive {
+        found.remove(job.mark.id());
+        networks.retain(|(_, slot)| *slot != job.slot);
     }
+    let failed = |error| engine::failed("remove what a job left in the Docker engine", error);
     for mark in &found {
-        let removed = remove::all_of(&engine, mark).await;
-        removed.map_err(|error| {
-            engine::failed("remove what a job left in the Docker engine", error)
-        })?;
+        remove::all_of(&engine, mark).await.map_err(failed)?;
     }
+    let networks = networks.into_iter().map(|(id, _)| id);
+    let removed = remove::slot_networks(&engine, networks).await;
+    removed.map_err(failed)?;
     Ok(found.len())
+}
+
+/// Removes the networks of the slots of an agent that has no job.
+///
+/// # Errors
+/// The engine's; then some may be left.
+pub(crate) async fn leave(docker: &crate::Docker, state: &Path) -> Result<(), Error> {
+    let engine = engine::connect(&docker.socket)?;
+    let failed = |error| engine::failed("remove the agent's networks", error);
+    let networks = remove::slots(&engine, &system_id(state)).await;
+    let networks = networks.map_err(failed)?.into_iter().map(|(id, _)| id);
+    remove::slot_networks(&engine, networks)
+        .await
+        .map_err(failed)
 }

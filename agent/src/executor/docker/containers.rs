@@ -12,7 +12,7 @@ use super::super::shell::Host;
 use super::super::{Command, Ended, Environment, Error, Mark, Output, Place, Stop};
 use super::build::{self, Started};
 use super::program::{self, End, Manners};
-use super::site::{Blueprint, Site};
+use super::site::{self, Blueprint, Site};
 use super::{engine, own, remove};
 
 /// How long an engine that went away is waited for, so that nothing is left in it.
@@ -64,11 +64,13 @@ impl Containers {
     async fn started(&mut self) -> Result<Started, Error> {
         let blueprint = self.blueprint.as_ref().ok_or_else(nothing)?;
         match std::mem::replace(&mut self.build, Build::None) {
-            Build::Starting(starting) => starting
-                .await
-                .map_err(|error| Error::Engine(format!("start the job's container: {error}")))?,
+            Build::Starting(starting) => starting.await.map_err(site::broken)?,
             Build::Stopped(id) => build::start(&self.site.engine, id, &blueprint.image).await,
-            Build::None => self.site.start(blueprint).await,
+            Build::None => self
+                .site
+                .start_build(blueprint)
+                .await
+                .map_err(site::broken)?,
         }
     }
 }
@@ -139,7 +141,7 @@ impl Environment for Containers {
         }
         let removed = match build {
             Build::Stopped(_) if self.keep => Ok(()),
-            build => remove_all(&self.site, &self.mark, build).await,
+            _ => remove_all(&self.site, &self.mark).await,
         };
         if let Some(host) = host {
             host.destroy().await?;
@@ -148,11 +150,8 @@ impl Environment for Containers {
     }
 }
 
-async fn remove_all(site: &Site, mark: &Mark, build: Build) -> Result<(), Error> {
-    // Given up halfway, it might make something after all was removed.
-    if let Build::Starting(starting) = build {
-        let _removed_next = starting.await;
-    }
+async fn remove_all(site: &Site, mark: &Mark) -> Result<(), Error> {
+    site.made().await;
     let until = Instant::now() + BACK_WITHIN;
     loop {
         match remove::all_of(&site.engine, mark.id()).await {
@@ -176,10 +175,9 @@ impl Drop for Containers {
         else {
             return;
         };
-        let build = std::mem::replace(&mut self.build, Build::None);
         let (site, mark) = (Arc::clone(&self.site), self.mark.clone());
         runtime.spawn(async move {
-            if let Err(error) = remove_all(&site, &mark, build).await {
+            if let Err(error) = remove_all(&site, &mark).await {
                 tracing::error!(%error, "something of a job may be left in the Docker engine");
             }
         });

@@ -13,6 +13,11 @@ use crate::expand;
 const PREFIX: &str = "com.gitlab.gitlab-runner";
 /// The mark of the job it is of.
 pub(super) const MARK: &str = "fleet.mark";
+/// The name of the agent that made it.
+const AGENT: &str = "fleet.agent";
+const MANAGED: &str = "com.gitlab.gitlab-runner.managed";
+/// The number of the slot whose network it is.
+pub(super) const SLOT: &str = "fleet.slot";
 /// Which agent made it: its [`system_id`](super::system_id).
 pub(super) const SYSTEM: &str = "com.gitlab.gitlab-runner.runner.system_id";
 
@@ -73,7 +78,7 @@ impl Labels {
             .map(|(key, value)| (format!("{PREFIX}.{key}"), value));
         let ours = [
             (MARK, of.mark.id().to_owned()),
-            ("fleet.agent", of.agent.to_owned()),
+            (AGENT, of.agent.to_owned()),
             ("fleet.job", spec.id.0.to_string()),
         ];
         let ours = ours.into_iter().map(|(key, value)| (key.to_owned(), value));
@@ -97,6 +102,14 @@ impl Labels {
             // It outlives the job, so it is not of it.
             labels.remove(MARK);
         }
+        labels
+    }
+
+    /// Those of the network of slot `slot`, which are no job's.
+    pub(super) fn of_slot(&self, slot: u32) -> HashMap<String, String> {
+        let mut labels = self.0.clone();
+        labels.retain(|key, _| key == SYSTEM || key == AGENT || key == MANAGED);
+        labels.insert(SLOT.to_owned(), slot.to_string());
         labels
     }
 }

@@ -76,6 +76,13 @@ impl Names {
         format!("{name}-{}", self.random)
     }
 
+    /// The network that the jobs of slot `slot` have one after the other.
+    pub(super) fn slot_network(&self, slot: u32) -> String {
+        let short = short_token(&self.token);
+        let name = dns(&format!("runner-{short}-slot-{slot}"));
+        format!("{name}-{}", self.system)
+    }
+
     /// The volume at `path` that later jobs of the project find again.
     pub(super) fn cache_volume(&self, path: &str, protection: Protection) -> String {
         let text = format!(

@@ -1,4 +1,9 @@
-//! A job's own network: nobody else's containers are on it.
+//! The network of a job: nobody else's containers are on it while the job lasts.
+//!
+//! Making a network and removing it takes an engine as long as a container does. So an
+//! agent's slots keep theirs: a slot has one job at a time, and a job begins on its
+//! slot's network only if nothing is on it. An engine forgets what it knew of a
+//! container's address and names when that leaves its network.
 
 use std::collections::HashMap;
 
@@ -8,7 +13,23 @@ use bollard::models::NetworkCreateRequest;
 
 use super::build;
 use super::engine;
+use super::labels::{SLOT, SYSTEM};
 use crate::executor::Error;
+
+/// Where an engine puts a container of which nobody says more.
+pub(super) const ENGINES: &str = "bridge";
+const MTU: &str = "com.docker.network.driver.mtu";
+
+/// Which network a job has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Whose {
+    /// The one all of the engine's users share; there are no names on it.
+    Engines,
+    /// Its slot's.
+    Slots,
+    /// One of its own, which goes with it.
+    Jobs,
+}
 
 /// What a network is to be.
 #[derive(Clone, Debug)]
@@ -22,7 +43,7 @@ pub(super) struct Wanted {
 /// Makes a network; returns its id.
 pub(super) async fn create(engine: &Docker, wanted: Wanted) -> Result<String, Error> {
     let mtu = wanted.mtu.map(|mtu| mtu.to_string());
-    let options = mtu.map(|mtu| HashMap::from([("com.docker.network.driver.mtu".to_owned(), mtu)]));
+    let options = mtu.map(|mtu| HashMap::from([(MTU.to_owned(), mtu)]));
     let request = NetworkCreateRequest {
         name: wanted.name,
         driver: Some("bridge".to_owned()),
@@ -68,4 +89,36 @@ pub(super) async fn remove(engine: &Docker, id: &str) -> Result<(), Failed> {
         }
     }
     engine.remove_network(id).await
+}
+
+/// The id of a slot's network, which is made where it is not there; none: somebody
+/// else has put something on it, or made one of that name.
+pub(super) async fn of_slot(engine: &Docker, wanted: Wanted) -> Result<Option<String>, Error> {
+    let found = match engine.inspect_network(&wanted.name, None).await {
+        Ok(found) => found,
+        Err(error) if engine::status(&error) == Some(404) => {
+            return create(engine, wanted).await.map(Some);
+        }
+        // There are several.
+        Err(error) if engine::status(&error).is_some() => return Ok(None),
+        Err(error) => return Err(engine::failed("look for the job's network", error)),
+    };
+    let label = |name: &str| found.labels.as_ref().and_then(|labels| labels.get(name));
+    let is_slots = [SLOT, SYSTEM]
+        .iter()
+        .all(|name| label(name).is_some_and(|value| wanted.labels.get(*name) == Some(value)));
+    let is_empty = found.containers.is_none_or(|all| all.is_empty());
+    if !is_slots || !is_empty {
+        return Ok(None);
+    }
+    let Some(id) = found.id else { return Ok(None) };
+    let mtu = found.options.unwrap_or_default().remove(MTU);
+    if mtu == wanted.mtu.map(|mtu| mtu.to_string()) {
+        return Ok(Some(id));
+    }
+    match engine.remove_network(&id).await {
+        Ok(()) => create(engine, wanted).await.map(Some),
+        Err(error) if engine::status(&error).is_some() => Ok(None),
+        Err(error) => Err(engine::failed("remove a slot's network", error)),
+    }
 }

@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use bollard::models::ContainerCreateBody;
 use tokio_stream::StreamExt as _;
@@ -18,7 +19,7 @@ use crate::executor::Error;
 /// # Errors
 /// The engine's; or the image has no `chown`.
 pub(super) async fn take_back(
-    site: &Site,
+    site: &Arc<Site>,
     blueprint: &Blueprint,
     folders: &[PathBuf; 2],
 ) -> Result<(), Error> {
@@ -51,10 +52,8 @@ pub(super) async fn take_back(
         },
         ..blueprint.clone()
     };
-    let id = site.create(&container).await?;
+    let id = site.start(container).await?;
     let failed = |error| engine::failed(WHAT, error);
-    let started = site.engine.start_container(&id, None).await;
-    started.map_err(failed)?;
     // Removed with the rest of the job's.
     let mut ended = site.engine.wait_container(&id, None);
     match ended.next().await {

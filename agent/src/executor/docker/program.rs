@@ -1,6 +1,6 @@
 //! One program in a container that waits for it, from its first byte to its end.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::future::pending;
 use std::io;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use std::time::Duration;
 use bollard::Docker;
 use bollard::container::{AttachContainerResults, LogOutput};
 use bollard::errors::Error as Failed;
-use bollard::query_parameters::WaitContainerOptionsBuilder;
+use bollard::query_parameters::{EventsOptionsBuilder, WaitContainerOptionsBuilder};
 use bytes::Bytes;
 use tokio::io::AsyncWriteExt;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
@@ -67,7 +67,12 @@ pub(super) async fn run<S: Stop>(
         held: 0,
         to: output,
     };
-    let mut exit = std::pin::pin!(exit(engine, &id));
+    let mut exit = std::pin::pin!(async {
+        tokio::select! {
+            code = exit(engine, &id) => code,
+            code = death(engine, &id) => Ok(code),
+        }
+    });
     let mut asking = std::pin::pin!(ask(engine, &id, manners));
     let mut writing = std::pin::pin!(write(input, program));
     let (mut written, mut asked) = (false, false);
@@ -161,6 +166,24 @@ async fn exit(engine: &Docker, id: &str) -> Result<i32, Error> {
         }
         sleep(Duration::from_secs(1)).await;
     }
+}
+
+/// Waits for the engine's word that the container's processes are gone; returns the
+/// exit code. [`exit`] waits for the container's network besides, which takes as long
+/// again as a small program. Never returns where that word does not come.
+async fn death(engine: &Docker, id: &str) -> i32 {
+    let filters = [("type", "container"), ("event", "die"), ("container", id)];
+    let filters = filters.map(|(key, value)| (key, vec![value]));
+    let options = EventsOptionsBuilder::new().filters(&HashMap::from(filters));
+    let mut events = std::pin::pin!(engine.events(Some(options.build())));
+    while let Some(Ok(event)) = events.next().await {
+        let attributes = event.actor.and_then(|actor| actor.attributes);
+        let code = attributes.and_then(|all| all.get("exitCode")?.parse().ok());
+        if let Some(code) = code {
+            return exit_code(code);
+        }
+    }
+    pending().await
 }
 
 fn lost(error: &Failed) -> Error {

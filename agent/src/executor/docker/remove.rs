@@ -7,8 +7,8 @@ use bollard::errors::Error as Failed;
 use bollard::query_parameters::{ListContainersOptionsBuilder, ListNetworksOptionsBuilder};
 use tokio::task::JoinSet;
 
-use super::labels::{MARK, SYSTEM};
-use super::{build, network};
+use super::labels::{MARK, SLOT, SYSTEM};
+use super::{build, engine, network};
 
 /// The marks of all jobs of the agent `system` that have something in the engine.
 ///
@@ -31,6 +31,47 @@ pub(super) async fn marks(engine: &Engine, system: &str) -> Result<BTreeSet<Stri
     Ok(labels
         .filter_map(|mut labels| labels.remove(MARK))
         .collect())
+}
+
+/// The networks of the slots of the agent `system`: their ids and the slots' numbers.
+///
+/// # Errors
+/// The engine's.
+pub(super) async fn slots(engine: &Engine, system: &str) -> Result<Vec<(String, u32)>, Failed> {
+    let label = vec![format!("{SYSTEM}={system}"), SLOT.to_owned()];
+    let label = HashMap::from([("label", label)]);
+    let networks = ListNetworksOptionsBuilder::new().filters(&label);
+    let networks = engine.list_networks(Some(networks.build())).await?;
+    let slots = networks.into_iter().filter_map(|found| {
+        let slot = found.labels?.get(SLOT)?.parse().ok()?;
+        Some((found.id?, slot))
+    });
+    Ok(slots.collect())
+}
+
+/// Removes slots' networks, but for those that something is on.
+///
+/// # Errors
+/// The engine's.
+pub(super) async fn slot_networks(
+    engine: &Engine,
+    ids: impl IntoIterator<Item = String>,
+) -> Result<(), Failed> {
+    let mut removing = JoinSet::new();
+    for id in ids {
+        let engine = engine.clone();
+        removing.spawn(async move {
+            match engine.remove_network(&id).await {
+                Err(error) if engine::status(&error).is_none() => Err(error),
+                _ => Ok(()),
+            }
+        });
+    }
+    let mut result = Ok(());
+    while let Some(removed) = removing.join_next().await {
+        result = result.and(removed.unwrap_or(Ok(())));
+    }
+    result
 }
 
 /// Removes all containers and networks of the job with this mark, and what else is

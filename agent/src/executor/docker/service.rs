@@ -1,13 +1,14 @@
 //! The containers beside a job: their names, and their start.
 
 use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
 
 use bollard::models::{ContainerCreateBody, HostConfig};
 use fleet_model::{FailureReason, Service};
 
 use super::labels::Kind;
 use super::site::{Blueprint, Site};
-use super::{Docker, allowed, build};
+use super::{Docker, allowed};
 use crate::executor::{Error, Request, Say};
 use crate::expand;
 
@@ -97,14 +98,18 @@ pub(super) struct Running {
 /// Starts services one after the other.
 pub(super) struct Starter<'a> {
     docker: &'a Docker,
-    site: &'a Site,
+    site: &'a Arc<Site>,
     request: &'a Request<'a>,
     taken: BTreeSet<String>,
     running: Vec<Running>,
 }
 
 impl<'a> Starter<'a> {
-    pub(super) fn new(docker: &'a Docker, site: &'a Site, request: &'a Request<'a>) -> Starter<'a> {
+    pub(super) fn new(
+        docker: &'a Docker,
+        site: &'a Arc<Site>,
+        request: &'a Request<'a>,
+    ) -> Starter<'a> {
         Starter {
             docker,
             site,
@@ -195,9 +200,7 @@ impl<'a> Starter<'a> {
                 ..ContainerCreateBody::default()
             },
         };
-        let id = self.site.create(&blueprint).await?;
-        let started = self.site.engine.start_container(&id, None).await;
-        started.map_err(|error| build::not_started(name, &error))?;
+        let id = self.site.start(blueprint).await?;
         self.running.push(Running {
             id,
             name: container,

@@ -172,7 +172,9 @@ async fn a_job_whose_shell_does_not_start_is_the_agents_failure() {
         mark: crate::executor::Mark::new(),
     };
     let control = tokio::sync::watch::channel(Control::Run).1;
-    let finished = crate::job::run(job, world.shelf.clone(), |_: &[u8]| {}, control).await;
+    let sink = |_: &[u8]| {};
+    let (finished, remains) = crate::job::run(job, world.shelf.clone(), sink, control).await;
+    remains.remove().await;
     let reason = FailureReason::RUNNER_SYSTEM_FAILURE;
     assert_eq!(
         finished.outcome,

@@ -175,7 +175,13 @@ impl World {
             }
         };
         // As the agent does it: on a task of its own, which must be `Send`.
-        let finished = tokio::spawn(run(job, Arc::clone(&self.shelf), sink, controlled)).await;
+        let shelf = Arc::clone(&self.shelf);
+        let running = tokio::spawn(async move {
+            let (finished, remains) = run(job, shelf, sink, controlled).await;
+            remains.remove().await;
+            finished
+        });
+        let finished = running.await;
         let raw = written.borrow_and_update().clone();
         Ran {
             finished: finished.unwrap(),
