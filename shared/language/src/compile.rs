@@ -4,7 +4,7 @@
 use fleet_model::{Plan, Variable};
 
 use crate::{
-    Changes, Context, Diagnostic, FileId, Files, Node, Severity, Sources, Span, Value,
+    Changes, Context, Diagnostic, FileId, Node, Reach, Severity, Sources, Span, Value,
     config::{self, Config},
     coupling,
     evaluate::{self, LeftOut},
@@ -41,10 +41,11 @@ impl Compiled {
 /// Compiles a configuration for an event. `root` is the path and the text of the
 /// file that people write.
 #[must_use]
-pub fn compile(root: (&str, &str), context: &Context, files: &dyn Files) -> Compiled {
-    let (mut compiled, config) = check(root, Some(context), files);
+pub fn compile<'r>(root: (&str, &str), context: &Context, reach: impl Into<Reach<'r>>) -> Compiled {
+    let reach = reach.into();
+    let (mut compiled, config) = check(root, Some(context), reach);
     if let Some(config) = config {
-        let evaluation = evaluate::plan(&config, context, files);
+        let evaluation = evaluate::plan(&config, context, reach.files);
         compiled.plan = evaluation.plan;
         compiled.left_out = evaluation.left_out;
         compiled.diagnostics.extend(evaluation.diagnostics);
@@ -58,8 +59,13 @@ pub fn compile(root: (&str, &str), context: &Context, files: &dyn Files) -> Comp
 /// A `context` gives the variables that paths and rules of includes may use;
 /// without one they are unset.
 #[must_use]
-pub fn lint(root: (&str, &str), context: Option<&Context>, files: &dyn Files) -> Compiled {
-    let (mut compiled, config) = check(root, context, files);
+pub fn lint<'r>(
+    root: (&str, &str),
+    context: Option<&Context>,
+    reach: impl Into<Reach<'r>>,
+) -> Compiled {
+    let reach = reach.into();
+    let (mut compiled, config) = check(root, context, reach);
     if let Some(config) = config {
         compiled.diagnostics.extend(coupling::lint(&config));
         sort(&mut compiled.diagnostics);
@@ -68,14 +74,15 @@ pub fn lint(root: (&str, &str), context: Option<&Context>, files: &dyn Files) ->
 }
 
 /// Everything that does not depend on the event, includes apart.
-pub(crate) fn check(
+pub(crate) fn check<'r>(
     (path, text): (&str, &str),
     context: Option<&Context>,
-    files: &dyn Files,
+    reach: impl Into<Reach<'r>>,
 ) -> (Compiled, Option<Config>) {
+    let reach = reach.into();
     let mut sources = Sources::default();
     let root = sources.add(path, text);
-    let (resolved, config, mut diagnostics) = passes(&mut sources, root, context, files);
+    let (resolved, config, mut diagnostics) = passes(&mut sources, root, context, reach);
     sort(&mut diagnostics);
     let compiled = Compiled {
         sources,
@@ -92,7 +99,7 @@ fn passes(
     sources: &mut Sources,
     root: FileId,
     context: Option<&Context>,
-    files: &dyn Files,
+    reach: Reach<'_>,
 ) -> (Option<Node>, Option<Config>, Vec<Diagnostic>) {
     if sources
         .get(root)
@@ -110,7 +117,7 @@ fn passes(
     let variables = context.map(variables).unwrap_or_default();
     let changes = context.map_or(&Changes::Unknown, |context| &context.changes);
     let includes = Includes {
-        files,
+        reach,
         variables: &variables,
         changes,
     };

@@ -2,7 +2,7 @@
 //! [`Diagnostic`]s out.
 //!
 //! Pure: no clock, no disk, no network, no randomness. The files an include
-//! names and the paths an `exists` looks for are handed in ([`Files`]); so the
+//! names and the paths an `exists` looks for are handed in ([`Reach`]); so the
 //! same commit, configuration and context always compile to the same plan.
 //!
 //! The text goes through passes, each with a type of its own:
@@ -23,6 +23,7 @@ mod diagnostic;
 pub mod duration;
 pub mod evaluate;
 pub mod expression;
+pub mod fetch;
 pub mod glob;
 pub mod pattern;
 pub mod render;
@@ -36,4 +37,5 @@ pub use compile::{Compiled, compile, lint};
 pub use context::{Changes, Commit, Context, Files, PipelineSource, Project, Ref, RefKind, User};
 pub use coupling::HostCoupling;
 pub use diagnostic::{Diagnostic, Severity, SourceFile, Sources};
+pub use fetch::{Fetch, Reach};
 pub use tree::{Entry, FileId, Map, Node, Span, Value};

@@ -12,7 +12,7 @@ use super::{
     nearest::Nearest,
 };
 use crate::{
-    Changes, Diagnostic, Entry, FileId, Files, Map, Node, Severity, Sources, Span, Value,
+    Changes, Diagnostic, Entry, FileId, Map, Node, Reach, Severity, Sources, Span, Value,
     config::{self, Rule, RuleWhen},
     evaluate::clause,
     expression::Lookup,
@@ -45,8 +45,8 @@ const KINDS: [&str; 6] = [
 /// What includes are looked up in.
 #[derive(Clone, Copy)]
 pub(crate) struct Includes<'a> {
-    /// The commit.
-    pub(crate) files: &'a dyn Files,
+    /// The commit, and all else that may be named.
+    pub(crate) reach: Reach<'a>,
     /// What paths and rules may refer to, lowest precedence first.
     pub(crate) variables: &'a [Variable],
     /// What the event changed.
@@ -361,7 +361,7 @@ impl Loader<'_> {
     }
 
     fn read_file(&mut self, location: &str, path: &str, span: Span) -> ReadFile {
-        let Some(content) = self.includes.files.read(path) else {
+        let Some(content) = self.includes.reach.files.read(path) else {
             self.paths();
             let paths = self.paths.iter().flatten();
             let names: Vec<&str> = paths.map(String::as_str).collect();
@@ -408,7 +408,7 @@ impl Loader<'_> {
     }
 
     fn paths(&mut self) -> &BTreeSet<String> {
-        let files = self.includes.files;
+        let files = self.includes.reach.files;
         self.paths
             .get_or_insert_with(|| files.paths().into_iter().collect())
     }
