@@ -69,7 +69,11 @@ fn service(cx: &mut Checker<'_>, place: &Place<'_>, node: &Node) -> Option<Servi
     let errors = cx.errors();
     let image = container(cx, place, node, SERVICE_KEYS);
     let map = node.as_map();
-    let alias = map.and_then(|map| cx.string(place, map, "alias"));
+    // The ports of a service are reached by its alias, says GitLab.
+    let alias = map.and_then(|map| match present(map, "ports") {
+        Some(_) => cx.required_string(place, map, "alias", node),
+        None => cx.string(place, map, "alias"),
+    });
     if cx.errors() > errors {
         return None;
     }

@@ -279,10 +279,14 @@ pub(super) fn name(cx: &mut Checker<'_>, jobs: &Place<'_>, entry: &Entry) -> Str
         _ => false,
     };
     // GitLab shows a nameless entry by its kind.
-    let name = if blank {
-        "job".to_owned()
-    } else {
-        super::check::shown(key)
+    let name = match &key.value {
+        _ if blank => "job".to_owned(),
+        Value::Seq(parts) => parts
+            .iter()
+            .map(super::check::shown)
+            .collect::<Vec<_>>()
+            .join(":"),
+        _ => super::check::shown(key),
     };
     let place = jobs.child(&name);
     if blank {

@@ -21,6 +21,9 @@ use crate::{Node, Value};
 /// far fewer to stay.
 const MAX_MERGED: usize = 200_000;
 
+/// Entries of a map that a sentence shows.
+const MAX_SHOWN: usize = 10;
+
 /// Builds the tree of the first document of a text; null where there is none.
 pub(super) fn build(text: &str, report: &mut Report<'_>) -> Result<Node, Mistake> {
     let mut builder = Builder {
@@ -221,8 +224,8 @@ impl Builder<'_, '_> {
             Content::Seq(items) => (Shared::Seq(items), Form::Seq),
             Content::Map { entries, .. } => (Shared::Map(entries.finish()), Form::Map),
         };
-        let problem = open.tag.as_deref().and_then(|tag| match form {
-            Form::Map => tag::map(tag),
+        let problem = open.tag.as_deref().and_then(|tag| match (form, &value) {
+            (Form::Map, Shared::Map(entries)) => tag::map(tag, || inspect(entries)),
             _ => tag::list(tag),
         });
         if let Some(problem) = problem {
@@ -331,6 +334,18 @@ fn merge_sources(value: &Rc<SharedNode>, form: Form) -> Option<Vec<Rc<SharedNode
         (Form::Seq, Shared::Seq(items)) if items.iter().all(is_map) => Some(items.clone()),
         _ => None,
     }
+}
+
+/// A map in Ruby's words, as far as a sentence about it needs.
+fn inspect(entries: &[(Rc<SharedNode>, Rc<SharedNode>)]) -> String {
+    let word = |node: &SharedNode| match node.value() {
+        Shared::Leaf(value) => value.inspect(),
+        Shared::Seq(_) | Shared::Reference(_) => "[..]".to_owned(),
+        Shared::Map(_) => "{..}".to_owned(),
+    };
+    let few = entries.iter().take(MAX_SHOWN);
+    let pairs = few.map(|(key, value)| format!("{}=>{}", word(key), word(value)));
+    format!("{{{}}}", pairs.collect::<Vec<_>>().join(", "))
 }
 
 fn too_deep(range: Range<usize>) -> Mistake {

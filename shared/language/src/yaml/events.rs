@@ -41,6 +41,8 @@ pub(super) struct Events<'text> {
     parser: Parser<'text, StrInput<'text>>,
     /// The lists and maps now open: whether each is a list.
     open: Vec<bool>,
+    /// How many of them are written with brackets.
+    flow: usize,
     done: bool,
 }
 
@@ -60,6 +62,7 @@ impl<'text> Events<'text> {
             text,
             parser,
             open: Vec::new(),
+            flow: 0,
             done: false,
         }
     }
@@ -74,12 +77,18 @@ impl<'text> Events<'text> {
         Some(start.min(self.text.len()))
     }
 
-    fn track(&mut self, event: &Raw<'_>) {
+    fn track(&mut self, event: &Raw<'_>, range: &Range<usize>) {
+        let bracket = self.text.get(range.start..).unwrap_or_default();
+        let bracket = bracket.starts_with(['[', '{']);
         match event {
-            Raw::SequenceStart(..) => self.open.push(true),
-            Raw::MappingStart(..) => self.open.push(false),
+            Raw::SequenceStart(..) | Raw::MappingStart(..) => {
+                self.open.push(matches!(event, Raw::SequenceStart(..)));
+                // Inside brackets there are only brackets.
+                self.flow += usize::from(bracket || self.flow > 0);
+            }
             Raw::SequenceEnd | Raw::MappingEnd => {
                 self.open.pop();
+                self.flow = self.flow.saturating_sub(1);
             }
             Raw::DocumentEnd => self.done = true,
             _ => {}
@@ -101,8 +110,16 @@ impl Iterator for Events<'_> {
                 Ok(next) => next,
                 Err(error) => return Some(Err(self.mistake(&error))),
             };
-            self.track(&event);
+            let range = span.byte_range().unwrap_or(0..0);
+            self.track(&event, &range);
             let kind = match event {
+                // libyaml reads that colon as the one between key and value.
+                Raw::Scalar(text, ScalarStyle::Plain, ..)
+                    if self.flow > 0 && text.starts_with(':') =>
+                {
+                    self.done = true;
+                    return Some(Err(syntax::colon(range)));
+                }
                 Raw::Scalar(text, style, anchor, tag) => Kind::Scalar {
                     // The parser shows an empty scalar as `~`.
                     text: if span.is_empty() && style == ScalarStyle::Plain {
@@ -127,10 +144,7 @@ impl Iterator for Events<'_> {
                 Raw::UnresolvedAlias(name) => Kind::UnknownAlias(name.into_owned()),
                 _ => continue,
             };
-            return Some(Ok(Event {
-                range: span.byte_range().unwrap_or(0..0),
-                kind,
-            }));
+            return Some(Ok(Event { range, kind }));
         }
         None
     }

@@ -94,6 +94,8 @@ impl<'a> Report<'a> {
 
     pub(super) fn tag(&mut self, problem: Problem, range: Range<usize>) {
         let span = Some(self.span(range));
+        // What stands there is no value to look at.
+        self.unusable |= matches!(problem, Problem::Reference(_));
         self.push(match problem {
             Problem::Class(class) => {
                 let quote = matches!(class.as_str(), "Date" | "Time");
@@ -109,7 +111,7 @@ impl<'a> Report<'a> {
                 Diagnostic::error("invalid-float", message, span)
             }
             Problem::Reference(value) => {
-                let message = format!("!reference {value:?} is not valid");
+                let message = format!("!reference {value} is not valid");
                 Diagnostic::error("invalid-reference", message, span)
                     .help("a reference is a list: `!reference [job, key]`")
             }

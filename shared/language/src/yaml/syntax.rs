@@ -39,6 +39,7 @@ const CODE: &str = "yaml-syntax";
 const NO_TOKEN: &str =
     "found character that cannot start any token while scanning for the next token";
 const NO_KEY: &str = "did not find expected key while parsing a block mapping";
+const NO_CONTENT: &str = "did not find expected node content while parsing a flow node";
 const TAB_HELP: &str = "a tab cannot indent in YAML: use spaces";
 const CLOSE_HELP: &str = "it is opened here and not closed in its turn";
 
@@ -141,10 +142,7 @@ pub(super) fn explain(error: &ScanError, text: &str, open: Option<bool>) -> Mist
             "did not find expected '-' indicator while parsing a block collection",
             "the items of one list start in the same column",
         ),
-        ErrorKind::ExpectedNodeContent => mistake(
-            "did not find expected node content while parsing a flow node",
-            "",
-        ),
+        ErrorKind::ExpectedNodeContent => mistake(NO_CONTENT, ""),
         ErrorKind::MisplacedFlowCollectionEnd => mistake(
             "did not find expected node content while parsing a block node",
             "nothing is open that this could close",
@@ -154,6 +152,16 @@ pub(super) fn explain(error: &ScanError, text: &str, open: Option<bool>) -> Mist
         }
         _ => mistake(&error.kind().to_string(), ""),
     }
+}
+
+/// A value inside of brackets that begins with a colon.
+pub(super) fn colon(range: Range<usize>) -> Mistake {
+    Mistake::new(
+        CODE,
+        NO_CONTENT,
+        range,
+        "inside [ ] and { } a value cannot begin with a colon: put it in quotes",
+    )
 }
 
 /// Characters that libyaml's reader refuses anywhere.

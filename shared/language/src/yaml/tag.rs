@@ -15,7 +15,7 @@ pub(super) enum Problem {
     Class(String),
     /// `!!float` on something else; the text.
     Float(String),
-    /// `!reference` on something that is no list.
+    /// `!reference` on something that is no list, in Ruby's words.
     Reference(String),
 }
 
@@ -34,7 +34,7 @@ pub(super) fn scalar(text: &str, plain: bool, tag: Option<&str>) -> Result<Value
             Some(value) => Ok(Value::Float(value)),
             None => Err(Problem::Float(text.to_owned())),
         },
-        REFERENCE => Err(Problem::Reference(text.to_owned())),
+        REFERENCE => Err(Problem::Reference(format!("{text:?}"))),
         _ => match ruby_class(tag) {
             Some(class) => Err(Problem::Class(class)),
             None => resolve(),
@@ -42,11 +42,11 @@ pub(super) fn scalar(text: &str, plain: bool, tag: Option<&str>) -> Result<Value
     }
 }
 
-/// What is wrong with a tag on a map.
-pub(super) fn map(tag: &str) -> Option<Problem> {
+/// What is wrong with a tag on a map, which `inspect` shows.
+pub(super) fn map(tag: &str, inspect: impl FnOnce() -> String) -> Option<Problem> {
     match tag {
         "!set" | "tag:yaml.org,2002:set" => Some(Problem::Class("Psych::Set".to_owned())),
-        REFERENCE => Some(Problem::Reference("{..}".to_owned())),
+        REFERENCE => Some(Problem::Reference(inspect())),
         _ => list(tag),
     }
 }

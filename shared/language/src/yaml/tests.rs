@@ -551,3 +551,15 @@ proptest! {
         prop_assert_eq!(document.unwrap().body.inspect(), root.inspect(), "{}", text);
     }
 }
+
+#[test]
+fn a_colon_cannot_begin_a_value_inside_of_brackets() {
+    let sentence = "did not find expected node content while parsing a flow node";
+    for yaml in ["{a: :b}", "a: [:b]", "a: [[x], :b]", "a:\n- {b: [{c: :d}]}"] {
+        let told = error(yaml).unwrap_or_default();
+        assert!(told.contains(sentence), "{yaml}: {told}");
+    }
+    for yaml in ["a: :b", "{a: ':b'}", "{a: b:c}", "a: [x]\nb: :c"] {
+        assert_eq!(error(yaml), None, "{yaml}");
+    }
+}
