@@ -1,6 +1,9 @@
 //! What the compiler has to say, with the place it is about.
 
+mod codes;
+
 use crate::{FileId, Span};
+pub use codes::{CODES, Code, code};
 
 /// A finding about a configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]

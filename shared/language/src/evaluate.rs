@@ -242,4 +242,4 @@ fn select<'c>(
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

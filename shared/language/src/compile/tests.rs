@@ -24,11 +24,13 @@ const DEVIATIONS: &str = include_str!("../../tests/vectors/config-errors.deviati
 /// one after the other there.
 const STOPS_GITLAB: &[&str] = &[
     "conflicting-keys",
-    "extends",
+    "extends-cycle",
     "include",
+    "invalid-extends",
     "later-stage",
     "on-stop",
     "reference",
+    "unknown-extends",
     "unknown-job",
     "unknown-stage",
 ];

@@ -59,6 +59,7 @@ pub(super) mod kind {
     pub(crate) const TYPE: &str = "wrong-type";
     pub(crate) const BLANK: &str = "blank-value";
     pub(crate) const VALUE: &str = "bad-value";
+    pub(crate) const EXPRESSION: &str = "invalid-expression";
     pub(crate) const UNKNOWN_KEY: &str = "unknown-key";
     pub(crate) const MISSING_KEY: &str = "missing-key";
     pub(crate) const KEYS: &str = "conflicting-keys";

@@ -199,7 +199,7 @@ pub(super) fn condition(
     let span = error.and_then(|error| inside(cx, node, text?, error.offset));
     let problem = "invalid expression syntax";
     let found = cx.problem(
-        kind::VALUE,
+        kind::EXPRESSION,
         place,
         attribute,
         problem,

@@ -44,7 +44,8 @@ fn tree(paths: &[&str]) -> Tree {
 }
 
 /// A push of `main`; nothing is known of what changed.
-fn push() -> Context {
+/// A push to `main`.
+pub(crate) fn push() -> Context {
     Context {
         source: PipelineSource::Push,
         reference: Ref {

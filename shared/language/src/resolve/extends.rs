@@ -146,10 +146,17 @@ impl Pass<'_> {
                 .or_else(|| self.nearest.find(name, names))
         });
         let help = near.map(|near| format!("did you mean `{near}`?"));
-        self.tell(place, "unknown keys in `extends`", &unknown, help);
+        self.tell(
+            place,
+            "unknown-extends",
+            "unknown keys in `extends`",
+            &unknown,
+            help,
+        );
         let help = "only maps can be extended".to_owned();
         self.tell(
             place,
+            "invalid-extends",
             "invalid base hashes in `extends`",
             &invalid,
             Some(help),
@@ -160,6 +167,7 @@ impl Pass<'_> {
     fn tell(
         &mut self,
         place: usize,
+        code: &'static str,
         problem: &str,
         names: &[(String, Span)],
         help: Option<String>,
@@ -170,7 +178,7 @@ impl Pass<'_> {
         let names: Vec<&str> = names.iter().map(|(name, _)| name.as_str()).collect();
         let owner = shown(&self.entries[place].key);
         let message = format!("{owner}: {problem} ({})", names.join(", "));
-        let mut diagnostic = Diagnostic::error("extends", message, Some(*span));
+        let mut diagnostic = Diagnostic::error(code, message, Some(*span));
         diagnostic.help = help;
         self.diagnostics.push(diagnostic);
     }
@@ -180,7 +188,7 @@ impl Pass<'_> {
         let at = entry.value.as_map().and_then(|map| map.get("extends"));
         let span = at.unwrap_or(&entry.key).span;
         Diagnostic::error(
-            "extends",
+            "extends-cycle",
             format!("{}: {problem}", shown(&entry.key)),
             Some(span),
         )
