@@ -8,6 +8,7 @@
 mod artifacts;
 mod cache;
 pub(crate) mod clause;
+mod downstream;
 mod event;
 mod needs;
 mod policy;
@@ -146,14 +147,13 @@ fn attempt(
 
 /// What a job asks for that cannot be run.
 fn unsupported(job: &Job) -> Vec<Diagnostic> {
-    let trigger = job.trigger.as_ref().map(|it| ("trigger", it.span));
     let upstream = job.upstream.as_ref().map(|it| ("needs:pipeline", it.span));
     let cross = job.cross_needs.iter().filter(|need| need.artifacts);
     let cross = cross.map(|need| match need.source {
         CrossSource::Pipeline(_) => ("needs:pipeline", need.span),
         CrossSource::Project { .. } => ("needs:project", need.span),
     });
-    let all = trigger.into_iter().chain(upstream).chain(cross);
+    let all = upstream.into_iter().chain(cross);
     all.map(|(what, span)| not_supported(&format!("{}:{what}", job.name), span))
         .collect()
 }

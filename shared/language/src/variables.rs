@@ -4,12 +4,14 @@
 //! A list of variables is in order of precedence, lowest first: the last of a
 //! name wins.
 
+mod bridge;
 mod expand;
 mod inherit;
 pub mod predefined;
 mod set;
 pub mod slug;
 
+pub use bridge::Bridge;
 pub use expand::{Unknown, expand, references};
 pub use inherit::{inherit, merge};
 pub use set::{Error, check_for_job, expand_for_job, expand_for_server};

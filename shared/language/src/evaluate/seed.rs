@@ -4,7 +4,7 @@ use fleet_model::{AllowFailure, Environment, PlannedJob, Scheduling, Variable, W
 
 use super::event::{Around, Event, Scope};
 use super::workflow::Pipeline;
-use super::{LeftOut, cache, policy, rules};
+use super::{LeftOut, cache, downstream, policy, rules};
 use crate::Diagnostic;
 use crate::config::{self, Job, Need, Rule, RuleWhen};
 use crate::variables::predefined::{self, JobFacts};
@@ -185,9 +185,22 @@ pub(super) fn planned(
         artifacts: job.artifacts.clone(),
         caches: cache::planned(&job.caches, event),
         hooks: job.hooks.clone(),
-        trigger: None,
+        trigger: job.trigger.as_ref().map(|trigger| {
+            downstream::planned(trigger, yaml_variables(job, decision.rule, pipeline))
+        }),
     };
     (planned, diagnostics)
+}
+
+/// The variables that the file gives a job.
+fn yaml_variables(job: &Job, rule: Option<&Rule>, pipeline: &Pipeline) -> Vec<Variable> {
+    let yaml = variables::inherit(&pipeline.global, &job.variables, |name| {
+        job.inherit_variables.admits(name)
+    });
+    match rule {
+        Some(rule) => variables::merge(&yaml, &rule.variables),
+        None => yaml,
+    }
 }
 
 fn own_variables(
@@ -198,12 +211,6 @@ fn own_variables(
     around: &Around<'_>,
     event: &Event<'_>,
 ) -> Own {
-    let mut yaml = variables::inherit(&pipeline.global, &job.variables, |name| {
-        job.inherit_variables.admits(name)
-    });
-    if let Some(rule) = rule {
-        yaml = variables::merge(&yaml, &rule.variables);
-    }
     let mut all = predefined::for_job(JobFacts {
         name: &job.name,
         stage: &job.stage,
@@ -214,7 +221,7 @@ fn own_variables(
         manual: matches!(when, When::Manual | When::Delayed(_)),
     });
     let facts = all.len();
-    all.extend(yaml);
+    all.extend(yaml_variables(job, rule, pipeline));
     let place = job
         .environment
         .as_ref()

@@ -1,3 +1,4 @@
+mod downstream;
 mod files;
 mod plans;
 mod variables;
