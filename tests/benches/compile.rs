@@ -335,6 +335,7 @@ fn push() -> Context {
         iid: 1,
         project_variables: Vec::new(),
         pipeline_variables: Vec::new(),
+        inputs: Vec::new(),
         predefined: Vec::new(),
         changes: Changes::Known(vec!["team-1/src/main.rs".into()]),
     }

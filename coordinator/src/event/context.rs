@@ -79,6 +79,7 @@ pub(super) async fn of(
         iid,
         project_variables,
         pipeline_variables: event.variables.clone(),
+        inputs: Vec::new(),
         predefined: Vec::new(),
     })
 }

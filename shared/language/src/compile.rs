@@ -8,6 +8,7 @@ use crate::{
     config::{self, Config},
     coupling,
     evaluate::{self, LeftOut},
+    inputs::Given,
     resolve::{self, Budget, Includes},
     variables::predefined,
 };
@@ -116,7 +117,9 @@ fn passes(
     }
     let variables = context.map(variables).unwrap_or_default();
     let changes = context.map_or(&Changes::Unknown, |context| &context.changes);
+    let inputs = context.map_or(&[][..], |context| &context.inputs);
     let includes = Includes {
+        inputs: &Given::to_pipeline(inputs),
         reach,
         variables: &variables,
         changes,

@@ -29,6 +29,8 @@ pub struct Context {
     pub project_variables: Vec<Variable>,
     /// Variables given for this pipeline alone; over all others.
     pub pipeline_variables: Vec<Variable>,
+    /// Values for the inputs that the configuration's header declares.
+    pub inputs: Vec<(String, serde_json::Value)>,
     /// Predefined variables only the caller knows (`CI_MERGE_REQUEST_*`,
     /// `CI_REGISTRY` ...).
     pub predefined: Vec<Variable>,

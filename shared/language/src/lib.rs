@@ -25,6 +25,7 @@ pub mod evaluate;
 pub mod expression;
 pub mod fetch;
 pub mod glob;
+mod inputs;
 pub mod pattern;
 pub mod render;
 mod resolve;

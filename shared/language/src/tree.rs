@@ -162,6 +162,25 @@ impl Map {
             .find(|entry| matches!(&entry.key.value, Value::String(name) if name == key))
     }
 
+    /// Where keys have become the same: of each the first place and the last value, as
+    /// of keys that are written twice.
+    #[must_use]
+    pub(crate) fn without_repeats(self) -> Map {
+        let mut map = Map::default();
+        let mut keys = Keys::default();
+        for entry in self.entries {
+            let place = keys.find(&entry.key.value, key_of(&map.entries));
+            match place.and_then(|place| map.entries.get_mut(place)) {
+                Some(first) => first.value = entry.value,
+                None => {
+                    map.entries.push(entry);
+                    keys.push(key_of(&map.entries));
+                }
+            }
+        }
+        map
+    }
+
     /// Lays `right` over this, by the rule of [`Node::deep_merge`].
     #[must_use]
     pub fn deep_merge(self, right: Map) -> Map {

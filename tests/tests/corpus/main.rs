@@ -69,6 +69,7 @@ fn push_to_main() -> Event {
         iid: 1,
         project_variables: Vec::new(),
         pipeline_variables: Vec::new(),
+        inputs: Vec::new(),
         predefined: Vec::new(),
         changes: Changes::Unknown,
     }

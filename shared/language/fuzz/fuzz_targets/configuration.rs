@@ -71,6 +71,7 @@ fn push() -> Context {
         iid: 1,
         project_variables: Vec::new(),
         pipeline_variables: Vec::new(),
+        inputs: Vec::new(),
         predefined: Vec::new(),
         changes: Changes::Known(vec!["src/main.rs".into()]),
     }

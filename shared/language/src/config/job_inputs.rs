@@ -7,7 +7,8 @@ use std::sync::LazyLock;
 use regex::Regex;
 
 use super::check::{Checker, Place, is_blank, kind, present, shown};
-use crate::{Entry, Map, Node, Span, Value, pattern::Pattern, suggest};
+use crate::inputs::{Constraints, InputKind};
+use crate::{Entry, Map, Node, Span, Value, suggest};
 
 /// The keys of an input.
 pub(super) const KEYS: &[&str] = &["default", "description", "options", "regex", "type"];
@@ -27,16 +28,6 @@ static BLOCK: LazyLock<Regex> = LazyLock::new(|| {
 pub(super) struct JobInput {
     name: String,
     default: Node,
-}
-
-/// `type` of an input.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum InputKind {
-    /// Takes numbers and booleans too.
-    String,
-    Number,
-    Boolean,
-    Array,
 }
 
 /// `inputs` of a job.
@@ -100,74 +91,40 @@ fn input_kind(cx: &mut Checker<'_>, place: &Place<'_>, map: &Map) -> InputKind {
     let Some(node) = present(map, "type") else {
         return InputKind::String;
     };
-    match node.as_str() {
-        Some("string") => InputKind::String,
-        Some("number") => InputKind::Number,
-        Some("boolean") => InputKind::Boolean,
-        Some("array") => InputKind::Array,
-        _ => {
-            let problem = format!("input type unknown value: {}", shown(node));
-            cx.problem(kind::VALUE, place, "", problem, node.span).help =
-                Some("it is one of: array, boolean, number, string".to_owned());
-            InputKind::String
-        }
-    }
+    node.as_str().and_then(InputKind::named).unwrap_or_else(|| {
+        let problem = format!("input type unknown value: {}", shown(node));
+        cx.problem(kind::VALUE, place, "", problem, node.span).help =
+            Some("it is one of: array, boolean, number, string".to_owned());
+        InputKind::String
+    })
 }
 
 /// What is wrong with a default, in GitLab's words.
 fn wrong(map: &Map, kind: InputKind, default: &Node) -> Option<String> {
-    let fits = matches!(
-        (kind, &default.value),
-        (_, Value::Null)
-            | (InputKind::String, _)
-            | (InputKind::Number, Value::Int(_) | Value::Float(_))
-            | (InputKind::Boolean, Value::Bool(_))
-            | (InputKind::Array, Value::Seq(_))
-    );
-    if !fits {
-        let what = match kind {
-            InputKind::String => "a string",
-            InputKind::Number => "a number",
-            InputKind::Boolean => "a boolean",
-            InputKind::Array => "an array",
-        };
-        return Some(format!("default value is not {what}"));
+    let options = match present(map, "options") {
+        Some(node) => match node.as_seq() {
+            None => return Some("options should be an array".to_owned()),
+            Some(options) if options.len() > MAX => {
+                return Some(format!("cannot define more than {MAX} options"));
+            }
+            Some(options) if options.iter().any(Node::is_null) => {
+                return Some("options array cannot contain null values".to_owned());
+            }
+            options => options,
+        },
+        None => None,
+    };
+    if default.is_null() {
+        return None;
     }
-    if let Some(options) = present(map, "options") {
-        let Some(options) = options.as_seq() else {
-            return Some("options should be an array".to_owned());
-        };
-        if !matches!(kind, InputKind::String | InputKind::Number) {
-            return Some("Options can only be used with string and number inputs".to_owned());
-        }
-        if options.len() > MAX {
-            return Some(format!("cannot define more than {MAX} options"));
-        }
-        if options.iter().any(Node::is_null) {
-            return Some("options array cannot contain null values".to_owned());
-        }
-        let listed = |option: &Node| option.to_text() == default.to_text();
-        if !default.is_null() && !options.iter().any(listed) {
-            let where_ = match kind {
-                InputKind::Number => "of the allowed options",
-                _ => "in the list of allowed options",
-            };
-            let value = shown(default);
-            return Some(format!(
-                "`{value}` cannot be used because it is not {where_}"
-            ));
-        }
-    }
-    let regex = present(map, "regex").filter(|node| !is_blank(node))?;
-    if kind != InputKind::String {
-        return Some("RegEx validation can only be used with string inputs".to_owned());
-    }
-    let pattern = regex.as_str().and_then(|text| Pattern::new(text).ok());
-    match pattern {
-        None => Some("invalid regular expression".to_owned()),
-        Some(pattern) if default.is_null() || pattern.is_match(&shown(default)) => None,
-        Some(_) => Some("default value does not match required RegEx pattern".to_owned()),
-    }
+    let constraints = Constraints {
+        kind,
+        options,
+        regex: present(map, "regex")
+            .filter(|node| !is_blank(node))
+            .and_then(Node::as_str),
+    };
+    constraints.wrong(&default.value, "default")
 }
 
 /// Puts the inputs' values into a command at `span`. Returns by how many bytes it

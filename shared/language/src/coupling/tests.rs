@@ -55,6 +55,7 @@ fn context(branch: &str, host_coupling: HostCoupling) -> Context {
         iid: 12,
         project_variables: vec![Variable::new("GOOGLE_PROJECT_ID", "adtech")],
         pipeline_variables: Vec::new(),
+        inputs: Vec::new(),
         predefined: Vec::new(),
         changes: Changes::Unknown,
     }

@@ -81,6 +81,7 @@ pub(crate) fn push() -> Context {
         iid: 12,
         project_variables: Vec::new(),
         pipeline_variables: Vec::new(),
+        inputs: Vec::new(),
         predefined: Vec::new(),
         changes: Changes::Unknown,
     }

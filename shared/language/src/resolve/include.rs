@@ -16,6 +16,7 @@ use crate::{
     config::{self, Rule, RuleWhen},
     evaluate::clause,
     expression::Lookup,
+    inputs::{self, Given},
     pattern::{self, Pattern},
     tree::Pile,
     variables::{Index, Unknown},
@@ -51,6 +52,8 @@ pub(crate) struct Includes<'a> {
     pub(crate) variables: &'a [Variable],
     /// What the event changed.
     pub(crate) changes: &'a Changes,
+    /// Values for the root file's inputs.
+    pub(crate) inputs: &'a [Given],
 }
 
 /// Reads the root file and everything it includes.
@@ -147,11 +150,28 @@ impl Loader<'_> {
         }
         self.diagnostics.extend(diagnostics);
         let document = document?;
-        if let Some(header) = &document.header {
-            let message = "spec (the header of a file) is not supported yet";
-            return self.tell("not-supported", message.to_owned(), header.span);
+        let given = match included {
+            Some(_) => &[][..],
+            None => self.includes.inputs,
+        };
+        let surroundings = inputs::Surroundings {
+            given,
+            span: None,
+            component: BTreeMap::new(),
+            variables: &self.lookup.index,
+        };
+        match inputs::apply(document, &surroundings) {
+            Ok(body) => Some(body),
+            Err(mut found) => {
+                if let Some(path) = included {
+                    for told in &mut found {
+                        told.message = format!("`{path}`: {}", told.message);
+                    }
+                }
+                self.diagnostics.extend(found);
+                None
+            }
         }
-        Some(document.body)
     }
 
     /// The content of a file over what it includes.

@@ -88,6 +88,7 @@ fn a_project_is_named_as_written_and_its_inputs_are_yaml() {
 fn forwarded(yaml: &str, settings: &[Variable], dotenv: &[Variable]) -> Vec<Variable> {
     let context = Context {
         pipeline_variables: settings.to_vec(),
+        inputs: Vec::new(),
         ..push()
     };
     let plan = plan(yaml, &context);
