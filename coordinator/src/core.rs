@@ -9,6 +9,7 @@
 mod admit;
 mod clock;
 mod deploy;
+mod downstream;
 mod effects;
 mod handle;
 mod lease;
@@ -19,6 +20,7 @@ mod supersede;
 mod view;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use fleet_model::{AgentName, Fence, JobId, PipelineId};
@@ -29,9 +31,10 @@ use tracing::warn;
 use crate::audit::Audit;
 use crate::blob::Blobs;
 use crate::catalog::Catalog;
+use crate::downstream::Order;
 use crate::environment::Book;
 use crate::fleet::LeaseLogs;
-use crate::pipeline::{JobRecord, NoJobs, Pipeline, PipelineRecord};
+use crate::pipeline::{JobRecord, NoJobs, Pipeline, PipelineRecord, Upstream};
 use crate::secret::Sealer;
 use crate::store::{Batch, Journal, number};
 use crate::{Settings, watch};
@@ -41,11 +44,12 @@ pub(crate) use admit::{Admitted, Ending, Greeting};
 use clock::Clock;
 use deploy::Asking;
 pub(crate) use deploy::{Deploys, StopAnswer};
+pub(crate) use downstream::Refusal;
 use handle::Command;
-pub(crate) use handle::{AgentInput, Handle, HandleError, JobTokenOwner, Upload};
+pub(crate) use handle::{AgentInput, Handle, HandleError, JobTokenOwner, Upload, WeakHandle};
 use lease::Lease;
 use release::Releases;
-pub(crate) use view::{AgentInfo, JobInfo, LogSource, PipelineInfo};
+pub(crate) use view::{AgentInfo, JobInfo, Link, LogSource, PipelineInfo};
 
 /// Commands that wait for the owner before senders wait for it.
 const COMMANDS: usize = 1024;
@@ -63,6 +67,12 @@ pub(crate) struct Core {
     pipelines: BTreeMap<PipelineId, Pipeline>,
     /// Which pipeline a job is of, by the pipeline's first job.
     places: BTreeMap<JobId, PipelineId>,
+    /// The pipelines that a job started, in order of its tries.
+    downstream: BTreeMap<JobId, Vec<PipelineId>>,
+    /// Where orders for pipelines go that jobs start: as many as there are such jobs.
+    orders: mpsc::UnboundedSender<Order>,
+    /// Until somebody takes them.
+    ordered: Option<mpsc::UnboundedReceiver<Order>>,
     next_pipeline: PipelineId,
     next_job: JobId,
     agents: BTreeMap<AgentName, AgentStream>,
@@ -110,11 +120,15 @@ impl Core {
     ) -> (Handle, Core, mpsc::Receiver<Command>) {
         let (commands, inbox) = mpsc::channel(COMMANDS);
         let news = broadcast::Sender::new(NEWS);
+        let (orders, ordered) = mpsc::unbounded_channel();
         let core = Core {
             clock: Clock::start(),
             queue: Queue::new(settings.queue, Fence(1)),
             pipelines: BTreeMap::new(),
             places: BTreeMap::new(),
+            downstream: BTreeMap::new(),
+            orders,
+            ordered: Some(ordered),
             next_pipeline: settings.first_pipeline,
             next_job: settings.first_job,
             agents: BTreeMap::new(),
@@ -134,6 +148,12 @@ impl Core {
             news: news.clone(),
         };
         (Handle::new(commands, news), core, inbox)
+    }
+
+    /// The orders for pipelines that jobs start; none: somebody has them. What nobody
+    /// takes waits.
+    pub(crate) fn orders(&mut self) -> Option<mpsc::UnboundedReceiver<Order>> {
+        self.ordered.take()
     }
 
     /// Takes commands until the last handle is gone.
@@ -199,6 +219,14 @@ impl Core {
             } => {
                 let id = self.create_ended(*request, why, with);
                 self.answer(reply, Ok(id));
+            }
+            Command::NoDownstream {
+                upstream,
+                refusal,
+                reply,
+            } => {
+                let result = self.no_downstream(upstream, refusal);
+                self.answer(reply, result.map_err(HandleError::Rejected));
             }
             Command::Change {
                 input,
@@ -288,20 +316,23 @@ impl Core {
             .map_err(|full| HandleError::NoRoom(full.to_string()))?;
         let (sender, watch) = if watched {
             let (sender, watch) = watch::channel();
-            (Some(sender), Some(watch))
+            (Some(Arc::new(sender)), Some(watch))
         } else {
-            (None, None)
+            (self.watch_of(request.upstream), None)
         };
         let now = self.clock.now();
         let pipeline = Pipeline::new(self.next_pipeline, self.next_job, request, now, sender);
         let created = pipeline.created();
         let input = Input::CreatePipeline(pipeline.for_queue());
+        let first = self.releases.next();
         self.enter(pipeline);
         if let Err(rejected) = self.step(input) {
-            self.pipelines.remove(&created.pipeline);
-            self.places
-                .retain(|_, pipeline| *pipeline != created.pipeline);
+            self.leave(created.pipeline);
             return Err(HandleError::Rejected(rejected));
+        }
+        if let Some(told) = self.told_of_downstream(&created) {
+            // Before anything else is told of it.
+            self.releases.insert(first, told);
         }
         self.record_new(created.pipeline, created.jobs.len(), with);
         self.supersede_older(created.pipeline);
@@ -324,7 +355,46 @@ impl Core {
         if !pipeline.jobs.is_empty() {
             self.places.insert(pipeline.first_job, pipeline.id);
         }
+        if let Some(upstream) = pipeline.request.upstream {
+            let started = self.downstream.entry(upstream.job).or_default();
+            started.push(pipeline.id);
+        }
         self.pipelines.insert(pipeline.id, pipeline);
+    }
+
+    /// Takes a pipeline out of all that [`Core::enter`] puts it into.
+    fn leave(&mut self, id: PipelineId) -> Option<Pipeline> {
+        let pipeline = self.pipelines.remove(&id)?;
+        // One without jobs has the number that the next one's first job got.
+        if !pipeline.jobs.is_empty() {
+            self.places.remove(&pipeline.first_job);
+        }
+        if let Some(upstream) = pipeline.request.upstream
+            && let Some(started) = self.downstream.get_mut(&upstream.job)
+        {
+            started.retain(|started| *started != id);
+            if started.is_empty() {
+                self.downstream.remove(&upstream.job);
+            }
+        }
+        Some(pipeline)
+    }
+
+    /// Whoever watches a pipeline watches the children of it as well.
+    fn watch_of(&self, upstream: Option<Upstream>) -> Option<Arc<watch::Sender>> {
+        self.pipelines.get(&upstream?.pipeline)?.watch.clone()
+    }
+
+    /// Tells whoever watches that a job has started this pipeline.
+    fn told_of_downstream(&self, created: &crate::Created) -> Option<release::Release> {
+        let pipeline = self.pipelines.get(&created.pipeline)?;
+        let (upstream, watch) = (pipeline.request.upstream?, pipeline.watch.clone()?);
+        let event = watch::Event::Downstream(watch::Downstream {
+            bridge: upstream.job,
+            created: created.clone(),
+            plan: Box::new(pipeline.request.plan.clone()),
+        });
+        Some(Box::new(move || watch.tell(event)))
     }
 
     fn record_new(&mut self, id: PipelineId, jobs: usize, with: Batch) {

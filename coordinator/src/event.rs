@@ -9,6 +9,7 @@ mod compile;
 mod context;
 pub(crate) mod options;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use fleet_language::{PipelineSource, RefKind};
@@ -17,7 +18,8 @@ use tokio::sync::Semaphore;
 
 use crate::catalog::{Catalog, Project};
 use crate::core::{Handle, HandleError};
-use crate::pipeline::NoJobs;
+use crate::downstream::{Failed, creation_failed};
+use crate::pipeline::{NoJobs, Upstream};
 use crate::source::{GitError, Repository, Stop, names, visible};
 use crate::store::Batch;
 use crate::{About, Request};
@@ -60,6 +62,24 @@ pub(crate) enum Kind {
     },
     /// Somebody asked for a pipeline.
     Create(PipelineSource),
+    /// A trigger job of this project or another wants one.
+    Downstream {
+        upstream: Upstream,
+        /// None: with the configuration of the commit.
+        child: Option<Box<ChildEvent>>,
+    },
+}
+
+/// What a child pipeline is made of beside the commit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ChildEvent {
+    /// What the ref named before the parent's event; empty: not known.
+    pub(crate) before: String,
+    /// What the configuration is called in findings.
+    pub(crate) name: String,
+    pub(crate) configuration: String,
+    /// Files that it includes and the commit does not have.
+    pub(crate) files: BTreeMap<String, Vec<u8>>,
 }
 
 /// What came of an event.
@@ -188,6 +208,27 @@ impl Events {
         })
     }
 
+    /// The request for the pipeline of a trigger job.
+    ///
+    /// # Errors
+    /// There can be none; or not now.
+    pub(crate) async fn downstream(
+        &self,
+        repository: &Repository,
+        event: &Event,
+    ) -> Result<Request, Failed> {
+        let made = match self.make(repository, event).await {
+            Ok(made) => made,
+            Err(Error::NoRoom(_)) => return Err(Failed::NoRoom),
+            Err(error) => return Err(creation_failed(error.to_string()).into()),
+        };
+        match made {
+            Made::Request(request, _) => Ok(*request),
+            Made::Skipped(_, why) | Made::Nothing(why) => Err(creation_failed(why).into()),
+            Made::Invalid(_, errors) => Err(creation_failed(errors.join("\n")).into()),
+        }
+    }
+
     async fn make(&self, repository: &Repository, event: &Event) -> Result<Made, Error> {
         let word = context::word(&event.reference);
         if names::is_none(&event.object) {
@@ -215,9 +256,23 @@ impl Events {
         let by_words = match event.kind {
             Kind::Push { .. } => options::skip_words(&found.commit.message)
                 .map(|words| format!("the commit's message has {words}")),
-            Kind::Create(_) => None,
+            Kind::Create(_) | Kind::Downstream { .. } => None,
         };
-        let Some(text) = found.text else {
+        let configuration = match &event.kind {
+            Kind::Downstream {
+                child: Some(child), ..
+            } => Some(compile::Configuration {
+                name: child.name.clone(),
+                text: child.configuration.clone().into_bytes(),
+                files: child.files.clone(),
+            }),
+            _ => found.text.map(|text| compile::Configuration {
+                name: event.project.config_path().to_owned(),
+                text,
+                files: BTreeMap::new(),
+            }),
+        };
+        let Some(configuration) = configuration else {
             let commit = found.commit.sha.get(..8).unwrap_or_default();
             let path = event.project.config_path();
             return Ok(Made::Nothing(format!("commit {commit} has no {path}")));
@@ -239,7 +294,7 @@ impl Events {
             return Ok(Made::Skipped(request, why));
         }
         let _turn = self.compiling.acquire().await;
-        let compiled = compile::compile(found.objects, text, context, &stop).await?;
+        let compiled = compile::compile(found.objects, configuration, context, &stop).await?;
         Ok(match compiled {
             Compiled::Plan(mut plan, warnings) => {
                 apply_settings(&mut plan, &event.project);
@@ -268,6 +323,13 @@ impl Events {
             user: event.user.clone(),
             token: Some(event.token.clone()),
             iid: context.iid,
+            before: match &event.kind {
+                Kind::Push { .. } => context.before_sha.clone(),
+                Kind::Downstream {
+                    child: Some(child), ..
+                } => child.before.clone(),
+                Kind::Create(_) | Kind::Downstream { .. } => String::new(),
+            },
         };
         Request {
             project: event.project.id,
@@ -277,6 +339,10 @@ impl Events {
             source: context::source(&self.server_url, &event.project, &about),
             settings: event.variables.clone(),
             about,
+            upstream: match event.kind {
+                Kind::Downstream { upstream, .. } => Some(upstream),
+                Kind::Push { .. } | Kind::Create(_) => None,
+            },
         }
     }
 }

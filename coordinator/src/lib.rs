@@ -12,6 +12,7 @@ mod audit;
 mod blob;
 mod catalog;
 mod core;
+mod downstream;
 mod environment;
 mod event;
 mod failpoint;
@@ -30,6 +31,7 @@ mod store;
 mod watch;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use fleet_model::{JobId, PipelineId};
@@ -37,9 +39,10 @@ use fleet_proto::v1::agent_service_server::AgentServiceServer;
 pub use fleet_queue::{CancelMode, Config as QueueConfig};
 use tokio_util::task::TaskTracker;
 
+pub use downstream::{Child, PlanChild};
 pub use fleet::MOST_SLOTS;
-pub use pipeline::{About, Created, Request};
-pub use watch::{Event, JobEvent, Watch};
+pub use pipeline::{About, Created, Request, Upstream};
+pub use watch::{Downstream, Event, JobEvent, Watch};
 
 /// A coordinator's settings.
 #[derive(Clone, Debug)]
@@ -117,15 +120,29 @@ impl Coordinator {
     /// Must be called inside a tokio runtime.
     #[must_use]
     pub fn start(settings: Settings) -> Coordinator {
+        let plan_child = |_: Child| Err("child pipelines are not planned here".to_owned());
+        Coordinator::start_with(settings, Arc::new(plan_child))
+    }
+
+    /// The same, with somebody who plans the child pipelines of trigger jobs.
+    ///
+    /// Must be called inside a tokio runtime.
+    #[must_use]
+    pub fn start_with(settings: Settings, plan_child: PlanChild) -> Coordinator {
         let (logs, blobs) = (
             fleet::LeaseLogs::default(),
             blob::Blobs::new(settings.blobs_dir.clone()),
         );
         let heartbeat_interval = settings.queue.heartbeat_interval;
         let journal = store::Journal::volatile();
-        let (handle, owner, inbox) =
+        let (handle, mut owner, inbox) =
             core::Core::new(settings, logs.clone(), blobs.clone(), journal, None);
         let tasks = TaskTracker::new();
+        if let Some(orders) = owner.orders() {
+            let planner = downstream::Planner::Own(plan_child);
+            let core = handle.downgrade();
+            tasks.spawn(downstream::serve(orders, core, planner, tasks.clone()));
+        }
         tasks.spawn(owner.run(inbox));
         Coordinator {
             core: handle,

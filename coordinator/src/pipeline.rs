@@ -6,11 +6,12 @@ mod spec;
 
 use std::sync::Arc;
 
+use fleet_language::PipelineSource;
 use fleet_model::{
     AgentName, FailureReason, Fence, JobId, JobState, PipelineId, Plan, ProjectId, Source,
-    Timestamp, Variable,
+    Strategy, Timestamp, Variable,
 };
-use fleet_queue::{NewJob, NewPipeline};
+use fleet_queue::{Bridge, NewJob, NewPipeline};
 use serde::{Deserialize, Serialize};
 
 use crate::blob::Stored;
@@ -38,6 +39,21 @@ pub struct Request {
     pub settings: Vec<Variable>,
     /// What people see of the event behind it.
     pub about: About,
+    /// The trigger job that started it.
+    pub upstream: Option<Upstream>,
+}
+
+/// One try of a trigger job, which starts one pipeline at most.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Upstream {
+    /// Its pipeline.
+    pub pipeline: PipelineId,
+    /// Its project.
+    pub project: ProjectId,
+    /// The job.
+    pub job: JobId,
+    /// The number of the try, from 1.
+    pub attempt: u32,
 }
 
 /// What is known of the event behind a pipeline.
@@ -60,6 +76,9 @@ pub struct About {
     pub token: Option<String>,
     /// Per-project counter of pipelines.
     pub iid: u64,
+    /// What the branch named before the push; empty: nothing is known.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub before: String,
 }
 
 /// What was made of a [`Request`].
@@ -150,7 +169,7 @@ impl Pipeline {
         first_job: JobId,
         request: Request,
         now: Timestamp,
-        watch: Option<watch::Sender>,
+        watch: Option<Arc<watch::Sender>>,
     ) -> Pipeline {
         let jobs = request.plan.jobs.iter().map(|_| Job::default()).collect();
         Pipeline {
@@ -161,7 +180,7 @@ impl Pipeline {
             no_jobs: None,
             created_at: now,
             finished_at: None,
-            watch: watch.map(Arc::new),
+            watch,
         }
     }
 
@@ -172,6 +191,17 @@ impl Pipeline {
                 .map(|index| self.job_id(index))
                 .collect(),
         }
+    }
+
+    /// Whether a pipeline of the same project and commit started it.
+    pub(crate) fn is_child(&self) -> bool {
+        let source = PipelineSource::ParentPipeline.as_str();
+        self.request.upstream.is_some() && self.request.about.source == source
+    }
+
+    /// The id of its last job; of a pipeline without jobs that of its first.
+    pub(crate) fn last_job(&self) -> JobId {
+        self.job_id(self.jobs.len().saturating_sub(1))
     }
 
     /// The id of the job at `index` of the plan.
@@ -187,7 +217,10 @@ impl Pipeline {
             project: self.request.project,
             stages: u32::try_from(plan.stages.len()).unwrap_or(u32::MAX),
             on_job_failure: plan.auto_cancel.on_job_failure,
-            upstream: None,
+            upstream: self.request.upstream.map(|upstream| fleet_queue::Upstream {
+                job: upstream.job,
+                attempt: upstream.attempt,
+            }),
             jobs: plan
                 .jobs
                 .iter()
@@ -226,7 +259,11 @@ impl Pipeline {
                 .pinned_to
                 .filter(|holder| *holder < self.jobs.len())
                 .map(|holder| self.job_id(holder)),
-            bridge: None,
+            bridge: job.trigger.as_ref().map(|trigger| match trigger.strategy {
+                None => Bridge::Detached,
+                Some(Strategy::Depend) => Bridge::Depend,
+                Some(Strategy::Mirror) => Bridge::Mirror,
+            }),
         }
     }
 

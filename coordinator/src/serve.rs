@@ -26,6 +26,7 @@ use crate::audit::Audit;
 use crate::blob::Blobs;
 use crate::catalog::{Catalog, NewToken, Role};
 use crate::core::{Core, Handle, Server};
+use crate::downstream::{self, Planner};
 use crate::fleet::{Admission, LeaseLogs, Service};
 use crate::identity::{self, Identity};
 use crate::program::admin;
@@ -196,6 +197,7 @@ impl Running {
             Some(server.clone()),
         );
         owner.load(&mut records, &server)?;
+        let orders = owner.orders();
         tokio::spawn(owner.run(inbox));
         let setup = source::Setup {
             root: settings.data_dir.join("repositories"),
@@ -212,6 +214,11 @@ impl Running {
             warn!(key, "a record that nobody knows was left as it is");
         }
         sources.settle().await;
+        if let Some(orders) = orders {
+            let planner = Planner::Server(sources.clone());
+            let tasks = TaskTracker::new();
+            tokio::spawn(downstream::serve(orders, core.downgrade(), planner, tasks));
+        }
         let api = Api {
             core: core.clone(),
             sources: sources.clone(),

@@ -7,7 +7,9 @@
 //! | `http` | git's smart HTTP: who may, streaming both ways |
 //! | `push`, `rules`, `spool`, `receive`, `intent` | a push, from its first bytes to its pipelines |
 //! | `mirror` | projects that live elsewhere |
+//! | `downstream` | pipelines that trigger jobs start |
 
+mod downstream;
 mod git;
 mod http;
 mod intent;
@@ -183,25 +185,9 @@ impl Sources {
             fetched.map_err(Error::NoPipeline)?;
         }
         let found = find(&project, &repository, reference).await?;
-        let short = names::short(&found.name);
-        match Catalog::push_role(&project, &found.name) {
-            Some(needed) if role >= needed => {}
-            needed => {
-                let who = needed.map_or_else(
-                    || "nobody may".to_owned(),
-                    |needed| format!("it takes the role {needed}, and you are {role}"),
-                );
-                return Err(Error::Denied(format!(
-                    "{short} is protected: to create a pipeline for it, {who}"
-                )));
-            }
-        }
-        if !variables.is_empty() && !rules::may_set_variables(&project, &found.name, role) {
-            return Err(Error::Denied(format!(
-                "Insufficient permissions to set pipeline variables: {short} is protected, so \
-                 that takes the role maintainer, and you are {role}"
-            )));
-        }
+        let sets_variables = !variables.is_empty();
+        rules::may_create(&project, &found.name, role, sets_variables, "you are")
+            .map_err(Error::Denied)?;
         let event = Event {
             project,
             reference: found.name,

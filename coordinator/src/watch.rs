@@ -4,8 +4,10 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::{Bytes, BytesMut};
-use fleet_model::{AgentName, FailureReason, JobId, JobState};
+use fleet_model::{AgentName, FailureReason, JobId, JobState, PipelineId, Plan};
 use tokio::sync::Notify;
+
+use crate::Created;
 
 /// One thing that became true of a watched pipeline, in the order it did.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,6 +27,21 @@ pub enum Event {
     },
     /// The pipeline as a whole has a new state.
     Pipeline(JobState),
+    /// A trigger job started another pipeline, whose jobs are told of from now on.
+    Downstream(Downstream),
+    /// Such a pipeline as a whole has a new state.
+    DownstreamStatus(PipelineId, JobState),
+}
+
+/// A pipeline that a trigger job of a watched one started.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Downstream {
+    /// The trigger job.
+    pub bridge: JobId,
+    /// The pipeline and its jobs.
+    pub created: Created,
+    /// What runs.
+    pub plan: Box<Plan>,
 }
 
 /// A job's new state.

@@ -86,6 +86,7 @@ impl Fleet {
             },
             settings: Vec::new(),
             about: About::default(),
+            upstream: None,
         };
         self.coordinator.create_pipeline(request).await.unwrap()
     }
@@ -284,7 +285,7 @@ async fn states(watch: &mut Watch) -> Vec<(JobId, u32, JobState)> {
         match event {
             Event::Job(job) => seen.push((job.job, job.attempt, job.state)),
             Event::Pipeline(status) if status.is_completed() => break,
-            Event::Pipeline(_) | Event::Log { .. } => {}
+            _ => {}
         }
     }
     seen

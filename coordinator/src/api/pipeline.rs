@@ -62,6 +62,8 @@ impl PipelineService for Api {
                         && (wanted.reference.is_empty() || info.about.reference == wanted.reference)
                         && show::has_status(&wanted.status, info.status)
                         && caller.sees(&info.project_path)
+                        // As in GitLab; they are shown with their parents.
+                        && !info.is_child()
                 };
                 core.pipelines(fits, limit)
             })
@@ -83,7 +85,11 @@ impl PipelineService for Api {
             0 => {
                 let project = caller.on_project(&wanted.project)?.path;
                 let newest = self
-                    .look(move |core| core.pipelines(|info| info.project_path == project, 1))
+                    .look(move |core| {
+                        let own =
+                            |info: &PipelineInfo| info.project_path == project && !info.is_child();
+                        core.pipelines(own, 1)
+                    })
                     .await?;
                 let newest = newest.first().map(|info| info.id);
                 newest.ok_or_else(|| {

@@ -6,7 +6,7 @@ use fleet_queue::AgentStatus;
 
 use super::{environment, explain};
 use crate::catalog::{Catalog, Project};
-use crate::core::{AgentInfo, JobInfo, PipelineInfo};
+use crate::core::{AgentInfo, JobInfo, Link, PipelineInfo};
 use crate::environment::{Deployment, Environment};
 use crate::identity::Member;
 
@@ -32,6 +32,7 @@ pub(super) fn pipeline(info: PipelineInfo, jobs: Vec<v1::Job>) -> v1::Pipeline {
         config_error: info.config_error.unwrap_or_default(),
         iid: info.about.iid,
         commit_title: info.about.title,
+        upstream: info.upstream.map(link),
     }
 }
 
@@ -73,6 +74,16 @@ pub(super) fn job(info: JobInfo) -> v1::Job {
         needs: info.needs,
         environment: info.environment.unwrap_or_default(),
         reference: info.reference,
+        downstream: info.downstream.into_iter().map(link).collect(),
+    }
+}
+
+fn link(link: Link) -> v1::PipelineLink {
+    v1::PipelineLink {
+        pipeline: link.pipeline.0,
+        project: link.project_path,
+        job: link.job.0,
+        attempt: link.attempt,
     }
 }
 

@@ -8,7 +8,7 @@ use fleet_model::ProjectId;
 
 use super::path::shortened;
 use super::variable::{is_scope, scope_fits, specificity};
-use super::{Catalog, Error, Mark, Project, ProtectedEnvironment, Role};
+use super::{Catalog, Error, Mark, Principal, Project, ProtectedEnvironment, Role};
 
 /// Protected environments one project may have.
 const MOST: usize = 1000;
@@ -93,6 +93,12 @@ impl Catalog {
             .is_live(super::now())
             .then(|| token.principal().role_on(path))
             .flatten()
+    }
+
+    /// Whose token this is, if it still is one.
+    pub(crate) fn principal_of_token(&self, token: &str) -> Option<Principal> {
+        let token = self.token(token)?;
+        token.is_live(super::now()).then(|| token.principal())
     }
 
     /// Protects environments, or changes who may deploy to them.

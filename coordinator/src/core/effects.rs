@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 
-use fleet_model::{FailureReason, JobState, Outcome, PipelineId};
+use fleet_model::{JobId, JobState, PipelineId};
 use fleet_proto::v1;
 use fleet_proto::v1::coordinator_message::Message as Out;
 use fleet_queue::{Effect, Input};
@@ -31,15 +31,9 @@ impl Core {
                 };
                 inputs.extend(self.lease(wanted));
             }
-            // No plan has such jobs yet.
-            Effect::StartDownstream { job, attempt } => inputs.push_back(Input::NoDownstream {
-                job,
-                attempt,
-                outcome: Outcome::Failed {
-                    reason: FailureReason::DOWNSTREAM_PIPELINE_CREATION_FAILED,
-                    exit_code: 0,
-                },
-            }),
+            Effect::StartDownstream { job, attempt } => {
+                inputs.extend(self.start_downstream(job, attempt));
+            }
             Effect::Admission { job } => inputs.push_back(self.admission(job)),
             Effect::Keep { agent, fence } => {
                 warn!(%agent, %fence, "a kept lease outside a welcome was left aside");
@@ -82,14 +76,19 @@ impl Core {
             return;
         };
         let now = self.clock.now();
+        let ended_as = (state == JobState::Failed).then(|| self.failed_downstream(job, number));
         let Some(pipeline) = self.pipelines.get_mut(&id) else {
             return;
         };
         let Some(index) = pipeline.index_of(job) else {
             return;
         };
-        if state == JobState::Preparing {
+        let is_bridge = pipeline.request.plan.jobs[index].trigger.is_some();
+        if state == JobState::Preparing || (is_bridge && state == JobState::Running) {
             pipeline.jobs[index].refusal = None;
+        }
+        if let Some(Some(words)) = ended_as {
+            pipeline.jobs[index].refusal = Some(words);
         }
         if let Some(asking) = &self.asking
             && asking.is_about(job, state)
@@ -151,10 +150,30 @@ impl Core {
         };
         pipeline.finished_at = status.is_completed().then_some(now);
         if let Some(watch) = pipeline.watch.clone() {
-            let event = watch::Event::Pipeline(status);
+            let event = match pipeline.request.upstream {
+                None => watch::Event::Pipeline(status),
+                Some(_) => watch::Event::DownstreamStatus(id, status),
+            };
             self.releases.run(Box::new(move || watch.tell(event)));
         }
         self.announce((id, None));
+    }
+}
+
+impl Core {
+    /// What a trigger job's failure is because of; none: not of its pipeline.
+    fn failed_downstream(&self, job: JobId, attempt: u32) -> Option<String> {
+        let pipeline = self.downstream_of(job)?;
+        let upstream = pipeline.request.upstream?;
+        (upstream.attempt == attempt).then(|| {
+            let status = self.queue.pipeline(pipeline.id)?.status;
+            let ended = match status {
+                JobState::Skipped => "was skipped",
+                _ => "failed",
+            };
+            let path = &pipeline.request.project_path;
+            Some(format!("pipeline {} of {path} {ended}", pipeline.id))
+        })?
     }
 }
 

@@ -9,9 +9,9 @@ use tonic::Status;
 
 use super::admit::Admitted;
 use super::release::Release;
-use super::{Core, Greeting, News, StopAnswer};
+use super::{Core, Greeting, News, Refusal, StopAnswer};
 use crate::blob::Stored;
-use crate::pipeline::{Asker, NoJobs};
+use crate::pipeline::{Asker, NoJobs, Upstream};
 use crate::store::Batch;
 use crate::{Created, Request, Watch};
 
@@ -32,6 +32,13 @@ pub(crate) enum Command {
         why: NoJobs,
         with: Batch,
         reply: Answer<PipelineId>,
+    },
+    /// No pipeline comes of a trigger job's order.
+    NoDownstream {
+        upstream: Upstream,
+        /// None: nothing is to run, and that is well.
+        refusal: Option<Refusal>,
+        reply: Answer<()>,
     },
     /// What people ask of the queue: cancel, retry, play, drain ...
     Change {
@@ -137,7 +144,43 @@ pub(crate) struct Handle {
     news: broadcast::Sender<News>,
 }
 
+/// A [`Handle`] that does not keep the owner at work.
+#[derive(Clone)]
+pub(crate) struct WeakHandle {
+    commands: mpsc::WeakSender<Command>,
+    news: broadcast::Sender<News>,
+}
+
+impl WeakHandle {
+    /// None when the owner is gone or about to.
+    pub(crate) fn upgrade(&self) -> Option<Handle> {
+        let commands = self.commands.upgrade()?;
+        Some(Handle::new(commands, self.news.clone()))
+    }
+}
+
 impl Handle {
+    pub(crate) fn downgrade(&self) -> WeakHandle {
+        WeakHandle {
+            commands: self.commands.downgrade(),
+            news: self.news.clone(),
+        }
+    }
+
+    /// Tells that no pipeline comes of a trigger job's order.
+    pub(crate) async fn no_downstream(
+        &self,
+        upstream: Upstream,
+        refusal: Option<Refusal>,
+    ) -> Result<(), HandleError> {
+        self.order(|reply| Command::NoDownstream {
+            upstream,
+            refusal,
+            reply,
+        })
+        .await
+    }
+
     pub(super) fn new(commands: mpsc::Sender<Command>, news: broadcast::Sender<News>) -> Handle {
         Handle { commands, news }
     }

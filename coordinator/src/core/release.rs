@@ -32,6 +32,16 @@ impl Releases {
         self.open.push(release);
     }
 
+    /// The place of the next release of the command under way.
+    pub(super) fn next(&self) -> usize {
+        self.open.len()
+    }
+
+    /// Puts a release where [`Releases::next`] was.
+    pub(super) fn insert(&mut self, at: usize, release: Release) {
+        self.open.insert(at.min(self.open.len()), release);
+    }
+
     /// What came since the last time waits for `mark`.
     pub(super) fn seal(&mut self, mark: Mark) {
         self.last = mark;

@@ -77,13 +77,9 @@ impl Core {
         if self.queue.pipeline(id).is_some() {
             self.step(Input::ForgetPipeline { pipeline: id })?;
         }
-        let Some(pipeline) = self.pipelines.remove(&id) else {
+        let Some(pipeline) = self.leave(id) else {
             return Ok(());
         };
-        // One without jobs has the number that the next one's first job got.
-        if !pipeline.jobs.is_empty() {
-            self.places.remove(&pipeline.first_job);
-        }
         self.batch.delete(format!("pipeline/{}", number(id.0)));
         let mut artifacts = Vec::new();
         let mut logs = Vec::new();

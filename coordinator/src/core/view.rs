@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use fleet_language::PipelineSource;
 use fleet_model::{Fence, JobId, JobState, PipelineId, Timestamp};
 use fleet_queue::{AgentView, Explanation, JobView};
 use tokio::sync::watch;
@@ -23,8 +24,28 @@ pub(crate) struct PipelineInfo {
     pub(crate) stages: Vec<String>,
     pub(crate) jobs: Vec<JobId>,
     pub(crate) config_error: Option<String>,
+    /// What started it, if a trigger job did.
+    pub(crate) upstream: Option<Link>,
     pub(crate) created_at: Timestamp,
     pub(crate) finished_at: Option<Timestamp>,
+}
+
+impl PipelineInfo {
+    /// Whether a pipeline of the same project and commit started it.
+    pub(crate) fn is_child(&self) -> bool {
+        self.upstream.is_some() && self.about.source == PipelineSource::ParentPipeline.as_str()
+    }
+}
+
+/// One pipeline that a trigger job started, seen from the other end.
+#[derive(Clone, Debug)]
+pub(crate) struct Link {
+    /// The pipeline at the other end, and its project.
+    pub(crate) pipeline: PipelineId,
+    pub(crate) project_path: String,
+    /// The trigger job and the number of its try.
+    pub(crate) job: JobId,
+    pub(crate) attempt: u32,
 }
 
 /// A job as it is now.
@@ -41,6 +62,8 @@ pub(crate) struct JobInfo {
     pub(crate) created_at: Timestamp,
     pub(crate) attempts: Vec<Attempt>,
     pub(crate) artifacts: Vec<Stored>,
+    /// The pipelines it started, one a try.
+    pub(crate) downstream: Vec<Link>,
     /// Why it failed before it started, in words.
     pub(crate) refusal: Option<String>,
 }
@@ -109,9 +132,36 @@ impl Core {
                 Some(NoJobs::Invalid(error)) => Some(error.clone()),
                 Some(NoJobs::Skipped) | None => None,
             },
+            upstream: self.upstream_of(pipeline),
             created_at: pipeline.created_at,
             finished_at: pipeline.finished_at,
         }
+    }
+
+    fn upstream_of(&self, pipeline: &Pipeline) -> Option<Link> {
+        let upstream = pipeline.request.upstream?;
+        let above = self.pipelines.get(&upstream.pipeline);
+        Some(Link {
+            pipeline: upstream.pipeline,
+            // It may be forgotten by now.
+            project_path: above.map_or_else(String::new, |it| it.request.project_path.clone()),
+            job: upstream.job,
+            attempt: upstream.attempt,
+        })
+    }
+
+    fn started_by(&self, job: JobId) -> Vec<Link> {
+        let started = self.downstream.get(&job).into_iter().flatten();
+        let link = |id| {
+            let pipeline = self.pipelines.get(id)?;
+            Some(Link {
+                pipeline: *id,
+                project_path: pipeline.request.project_path.clone(),
+                job,
+                attempt: pipeline.request.upstream?.attempt,
+            })
+        };
+        started.filter_map(link).collect()
     }
 
     pub(crate) fn job(&self, id: JobId) -> Option<JobInfo> {
@@ -144,6 +194,7 @@ impl Core {
             created_at: pipeline.created_at,
             attempts,
             artifacts: record.artifacts.clone(),
+            downstream: self.started_by(id),
         })
     }
 

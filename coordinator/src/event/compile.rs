@@ -1,10 +1,11 @@
 //! From a commit of a repository to a plan, or to why there is none.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use fleet_language::evaluate::{EMPTY, FILTERED};
 use fleet_language::render::short;
-use fleet_language::{Commit, Context, Diagnostic, Severity};
+use fleet_language::{Commit, Context, Diagnostic, Files, Severity};
 use fleet_model::Plan;
 
 use super::{Error, Event, git};
@@ -20,6 +21,33 @@ pub(super) struct Found {
     pub(super) objects: Objects,
     pub(super) commit: Commit,
     pub(super) text: Option<Vec<u8>>,
+}
+
+/// A configuration, and what it includes beside the commit's files.
+pub(super) struct Configuration {
+    /// What findings call it.
+    pub(super) name: String,
+    pub(super) text: Vec<u8>,
+    pub(super) files: BTreeMap<String, Vec<u8>>,
+}
+
+/// The files of a commit, and others under names that none of them has.
+struct With<'a> {
+    commit: &'a dyn Files,
+    others: BTreeMap<String, Vec<u8>>,
+}
+
+impl Files for With<'_> {
+    fn read(&self, path: &str) -> Option<Vec<u8>> {
+        let other = self.others.get(path).cloned();
+        other.or_else(|| self.commit.read(path))
+    }
+
+    fn paths(&self) -> Vec<String> {
+        let mut paths = self.commit.paths();
+        paths.extend(self.others.keys().cloned());
+        paths
+    }
 }
 
 /// What the compiler made of a configuration.
@@ -59,14 +87,18 @@ pub(super) async fn find(
     }
 }
 
-/// Compiles the configuration `text` of the context's commit.
+/// Compiles a configuration for the context's commit.
 pub(super) async fn compile(
     mut objects: Objects,
-    text: Vec<u8>,
+    configuration: Configuration,
     context: Context,
     stop: &Stop,
 ) -> Result<Compiled, Error> {
-    let path = context.project.config_path.clone();
+    let Configuration {
+        name: path,
+        text,
+        files: others,
+    } = configuration;
     let text = match String::from_utf8(text) {
         Ok(text) => text,
         Err(error) => {
@@ -79,9 +111,14 @@ pub(super) async fn compile(
     let root = path.clone();
     let work = move || {
         let sha = context.commit.sha.clone();
-        let files = AtCommit::new(&mut objects, &sha);
+        let commit = AtCommit::new(&mut objects, &sha);
+        let files = With {
+            commit: &commit,
+            others,
+        };
         let compiled = fleet_language::compile((&root, &text), &context, &files);
-        match files.failure() {
+        drop(files);
+        match commit.failure() {
             Some(error) => Err(error),
             None => Ok(judged(compiled)),
         }

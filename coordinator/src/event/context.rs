@@ -1,7 +1,8 @@
 //! What the compiler is told of an event, and what its jobs fetch.
 
+use fleet_language::variables::predefined;
 use fleet_language::{Changes, Commit, Context, PipelineSource, Ref, RefKind, User};
-use fleet_model::Source;
+use fleet_model::{Source, Variable};
 
 use super::{Error, Event, Kind, git};
 use crate::About;
@@ -41,14 +42,19 @@ pub(super) async fn of(
     };
     let before_sha = match &event.kind {
         Kind::Push { old, .. } => old.clone(),
-        Kind::Create(_) => NO_COMMIT.to_owned(),
+        Kind::Downstream {
+            child: Some(child), ..
+        } if !child.before.is_empty() => child.before.clone(),
+        Kind::Create(_) | Kind::Downstream { .. } => NO_COMMIT.to_owned(),
     };
     Ok(Context {
         source: match event.kind {
             Kind::Push { .. } => PipelineSource::Push,
             Kind::Create(source) => source,
+            Kind::Downstream { child: Some(_), .. } => PipelineSource::ParentPipeline,
+            Kind::Downstream { child: None, .. } => PipelineSource::Pipeline,
         },
-        changes: changes(repository, event, &reference, &commit.sha).await?,
+        changes: changes(repository, (event, &before_sha), &reference, &commit.sha).await?,
         reference,
         commit,
         before_sha,
@@ -80,20 +86,31 @@ pub(super) async fn of(
         project_variables,
         pipeline_variables: event.variables.clone(),
         inputs: Vec::new(),
-        predefined: Vec::new(),
+        predefined: upstream(&event.kind),
     })
+}
+
+/// What a pipeline is told of the job that started it.
+fn upstream(kind: &Kind) -> Vec<Variable> {
+    let Kind::Downstream { upstream, .. } = kind else {
+        return Vec::new();
+    };
+    predefined::for_downstream(upstream.pipeline, upstream.project, upstream.job)
 }
 
 /// What a push changed; only one that moved a branch has something to compare with.
 async fn changes(
     repository: &Repository,
-    event: &Event,
+    (event, before): (&Event, &str),
     reference: &Ref,
     sha: &str,
 ) -> Result<Changes, Error> {
     match &event.kind {
-        Kind::Push { old, .. } if reference.kind == RefKind::Branch && !names::is_none(old) => {
-            let changed = repository.changed(old, sha).await;
+        // A child sees what its parent does.
+        Kind::Push { .. } | Kind::Downstream { child: Some(_), .. }
+            if reference.kind == RefKind::Branch && !names::is_none(before) =>
+        {
+            let changed = repository.changed(before, sha).await;
             let changed = changed.map_err(|error| git(&error))?;
             Ok(changed.map_or(Changes::Unknown, Changes::Known))
         }

@@ -3,7 +3,7 @@
 use fleet_model::{JobId, PipelineId, Plan, ProjectId, Source, Timestamp, Variable};
 use serde::{Deserialize, Serialize};
 
-use super::{About, Asker, Attempt, Job, NoJobs, Pipeline, Request};
+use super::{About, Asker, Attempt, Job, NoJobs, Pipeline, Request, Upstream};
 use crate::blob::Stored;
 use crate::secret::{Sealed, Sealer, Unreadable};
 
@@ -19,6 +19,8 @@ pub(crate) struct PipelineRecord {
     /// Values sealed: people pass secrets so, too.
     settings: Vec<(Variable, Sealed)>,
     about: About,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    upstream: Option<Upstream>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     no_jobs: Option<NoJobs>,
     created_at: Timestamp,
@@ -61,6 +63,7 @@ impl PipelineRecord {
             source: request.source.clone(),
             settings: request.settings.iter().enumerate().map(seal).collect(),
             about: request.about.clone(),
+            upstream: request.upstream,
             no_jobs: pipeline.no_jobs.clone(),
             created_at: pipeline.created_at,
             finished_at: pipeline.finished_at,
@@ -92,6 +95,7 @@ impl PipelineRecord {
             source: self.source,
             settings,
             about: self.about,
+            upstream: self.upstream,
         };
         Ok(Pipeline {
             no_jobs: self.no_jobs,

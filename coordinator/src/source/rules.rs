@@ -101,6 +101,40 @@ fn without_variables(
     })
 }
 
+/// Whether somebody may create a pipeline of this ref, and set variables for it; `who`
+/// comes before their role: `you are`.
+///
+/// # Errors
+/// They may not, in words.
+pub(super) fn may_create(
+    project: &Project,
+    reference: &str,
+    role: Role,
+    sets_variables: bool,
+    who: &str,
+) -> Result<(), String> {
+    let short = names::short(reference);
+    match Catalog::push_role(project, reference) {
+        Some(needed) if role >= needed => {}
+        needed => {
+            let takes = needed.map_or_else(
+                || "nobody may".to_owned(),
+                |needed| format!("it takes the role {needed}, and {who} {role}"),
+            );
+            return Err(format!(
+                "{short} is protected: to create a pipeline for it, {takes}"
+            ));
+        }
+    }
+    if sets_variables && !may_set_variables(project, reference, role) {
+        return Err(format!(
+            "Insufficient permissions to set pipeline variables: {short} is protected, so that \
+             takes the role maintainer, and {who} {role}"
+        ));
+    }
+    Ok(())
+}
+
 /// Whether somebody may set variables of a pipeline of this ref.
 pub(super) fn may_set_variables(project: &Project, reference: &str, role: Role) -> bool {
     let needed = if Catalog::is_protected(project, reference) {

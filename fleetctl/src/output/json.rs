@@ -164,6 +164,7 @@ impl Json for v1::Pipeline {
             "config_error": self.config_error,
             "iid": self.iid,
             "commit_title": self.commit_title,
+            "upstream": self.upstream.as_ref().map(Json::json),
         })
     }
 }
@@ -188,6 +189,18 @@ impl Json for v1::Job {
             "needs": self.needs,
             "environment": self.environment,
             "reference": self.reference,
+            "downstream": list(&self.downstream),
+        })
+    }
+}
+
+impl Json for v1::PipelineLink {
+    fn json(&self) -> Value {
+        json!({
+            "pipeline": self.pipeline,
+            "project": self.project,
+            "job": self.job,
+            "attempt": self.attempt,
         })
     }
 }

@@ -139,11 +139,19 @@ fn facts(job: &v1::Job) -> Vec<Fact> {
         fact("project", &job.project),
         fact("pipeline", job.pipeline.to_string()),
         fact("ref", &job.reference),
+        fact("started", downstream(job)),
         fact("environment", &job.environment),
         fact("tags", job.tags.join(", ")),
         fact("needs", job.needs.join(", ")),
         fact("created", time::moment(job.created_at)),
     ]
+}
+
+/// The pipelines that a trigger job started, the newest last.
+pub(super) fn downstream(job: &v1::Job) -> String {
+    let started = job.downstream.iter();
+    let started = started.map(|link| format!("pipeline {} of {}", link.pipeline, link.project));
+    started.collect::<Vec<_>>().join(", ")
 }
 
 fn explain(explanation: &v1::Explanation, out: &Printer) -> Result<Exit, Failure> {

@@ -170,6 +170,8 @@ fn facts(pipeline: &v1::Pipeline) -> Vec<Fact> {
         fact("ref", &pipeline.reference),
         fact("commit", commit.trim()),
         fact("started by", started_by(pipeline)),
+        fact("upstream", upstream(pipeline)),
+        fact("downstream", downstream(pipeline)),
         fact("created", time::moment(pipeline.created_at)),
         fact(
             "took",
@@ -177,6 +179,29 @@ fn facts(pipeline: &v1::Pipeline) -> Vec<Fact> {
         ),
         fact("error", &pipeline.config_error),
     ]
+}
+
+/// The pipeline whose trigger job started this one.
+fn upstream(pipeline: &v1::Pipeline) -> String {
+    pipeline.upstream.as_ref().map_or_else(String::new, |link| {
+        let of = match link.project.as_str() {
+            "" => String::new(),
+            project => format!(" of {project}"),
+        };
+        format!("pipeline {}{of}, by job {}", link.pipeline, link.job)
+    })
+}
+
+/// The pipelines that its trigger jobs started, the newest of each.
+fn downstream(pipeline: &v1::Pipeline) -> String {
+    let started = pipeline.jobs.iter().filter_map(|job| {
+        let link = job.downstream.last()?;
+        Some(format!(
+            "pipeline {} of {} by {}",
+            link.pipeline, link.project, job.name
+        ))
+    });
+    started.collect::<Vec<_>>().join(", ")
 }
 
 fn started_by(pipeline: &v1::Pipeline) -> String {

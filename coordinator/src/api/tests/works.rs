@@ -241,5 +241,6 @@ fn request(project: ProjectId) -> NewPipeline {
         },
         settings: Vec::new(),
         about: About::default(),
+        upstream: None,
     }
 }

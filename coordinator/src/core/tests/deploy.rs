@@ -136,6 +136,7 @@ impl World {
                 token: asker.token.clone(),
                 ..About::default()
             },
+            upstream: None,
         };
         let created = self.core.create(request, Batch::default(), false);
         self.core.commit();

@@ -9,7 +9,7 @@
 //! expands references in them, so that there a commit message can break a
 //! pipeline.
 
-use fleet_model::{EnvironmentAction, JobId, PipelineId, Plan, PlannedJob, Variable};
+use fleet_model::{EnvironmentAction, JobId, PipelineId, Plan, PlannedJob, ProjectId, Variable};
 
 use super::slug;
 use crate::{Context, PipelineSource, RefKind};
@@ -31,6 +31,16 @@ pub fn for_pipeline(context: &Context) -> Vec<Variable> {
     event(&mut list, context);
     commit(&mut list, context);
     list.0.extend(context.predefined.iter().cloned());
+    list.0
+}
+
+/// What a pipeline is told of the trigger job that started it.
+#[must_use]
+pub fn for_downstream(pipeline: PipelineId, project: ProjectId, job: JobId) -> Vec<Variable> {
+    let mut list = List::default();
+    list.add("CI_UPSTREAM_PIPELINE_ID", pipeline.to_string());
+    list.add("CI_UPSTREAM_PROJECT_ID", project.to_string());
+    list.add("CI_UPSTREAM_JOB_ID", job.to_string());
     list.0
 }
 
