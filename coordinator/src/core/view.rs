@@ -138,6 +138,12 @@ impl Core {
         }
     }
 
+    /// What a pipeline was made of.
+    #[cfg(test)]
+    pub(crate) fn request(&self, id: PipelineId) -> Option<crate::Request> {
+        Some(self.pipelines.get(&id)?.request.clone())
+    }
+
     fn upstream_of(&self, pipeline: &Pipeline) -> Option<Link> {
         let upstream = pipeline.request.upstream?;
         let above = self.pipelines.get(&upstream.pipeline);

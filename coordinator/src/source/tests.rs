@@ -2,6 +2,7 @@
 //! state behind it.
 
 mod create;
+mod downstream;
 mod fetch;
 mod hostile;
 mod mirror;
@@ -75,6 +76,8 @@ pub(crate) struct World {
     sources: Sources,
     address: SocketAddr,
     owner: JoinHandle<()>,
+    /// Makes the pipelines of trigger jobs.
+    orders: JoinHandle<()>,
     stop: CancellationToken,
 }
 
@@ -112,6 +115,7 @@ impl World {
             Some(server.clone()),
         );
         owner.load(&mut records, &server).unwrap();
+        let orders = owner.orders().unwrap();
         let owner = tokio::spawn(owner.run(inbox));
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -128,6 +132,9 @@ impl World {
         let sources = Sources::with_mirrors(&mut records, setup, Transports::Plain).unwrap();
         assert!(records.0.is_empty(), "not taken: {:?}", records.0.keys());
         sources.settle().await;
+        let planner = crate::downstream::Planner::Server(sources.clone());
+        let work = crate::downstream::serve(orders, core.downgrade(), planner, TaskTracker::new());
+        let orders = tokio::spawn(work);
         let stop = CancellationToken::new();
         let router = sources
             .router()
@@ -143,6 +150,7 @@ impl World {
             sources,
             address,
             owner,
+            orders,
             stop,
         }
     }
@@ -154,6 +162,7 @@ impl World {
 
     async fn restarted_with(self, meddle: impl FnOnce(&mut State)) -> World {
         self.stop.cancel();
+        self.orders.abort();
         self.owner.abort();
         let mut state = self.memory.now();
         meddle(&mut state);
