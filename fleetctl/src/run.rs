@@ -1,5 +1,6 @@
 //! `fleetctl run`: snapshot, compile, select, run, show.
 
+mod child;
 mod docker;
 mod engine;
 mod list;
@@ -10,6 +11,7 @@ mod workspace;
 use std::io::{self, BufWriter};
 use std::num::NonZeroU32;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::thread;
 
 use anyhow::Context as _;
@@ -75,8 +77,19 @@ pub(crate) fn run(arguments: cli::Run, global: Global) -> Result<Exit, Failure> 
         .slots
         .map_or_else(cpus, NonZeroU32::get)
         .min(MOST_SLOTS);
+    let (say, notes) = mpsc::unbounded_channel();
+    let children = child::Children {
+        project: project.clone(),
+        context: context.clone(),
+        source: snapshot.source_for(&context.reference),
+        arguments: arguments.clone(),
+        engine: docker.is_some(),
+        say,
+    };
     let setup = Setup {
         docker,
+        plan_child: children.planner(),
+        notes,
         ..setup(selection.plan, &context, &snapshot, &workspace, slots)
     };
     let ended = show(setup, view_wish(arguments.output, global), global)?;
@@ -177,6 +190,7 @@ fn setup(
                 iid: context.iid,
                 ..About::default()
             },
+            upstream: None,
         },
         pipeline: PipelineId(workspace.number),
         slots,
@@ -184,6 +198,8 @@ fn setup(
         run_dir: workspace.run_dir.clone(),
         shell: shell(),
         docker: None,
+        plan_child: Arc::new(|_| Ok(None)),
+        notes: mpsc::unbounded_channel().1,
         tick: None,
     }
 }

@@ -209,6 +209,9 @@ impl<W: Write> View<W> {
     }
 
     fn event(&mut self, now: Timestamp, event: &Event) {
+        if let Event::Downstream(downstream) = event {
+            self.ids.extend_from_slice(&downstream.created.jobs);
+        }
         let changes = self.state.apply(now, event);
         self.changes(now, changes);
     }
@@ -255,7 +258,7 @@ impl<W: Write> View<W> {
                 let line = render::state_line(&self.state, *index, canvas, now);
                 self.print(&line);
             }
-            Change::Pipeline => {}
+            Change::Pipeline | Change::Downstream { .. } => {}
         }
     }
 
@@ -280,7 +283,7 @@ impl<W: Write> View<W> {
                         )
                     })
             }
-            Change::Pipeline => true,
+            Change::Pipeline | Change::Downstream { .. } => true,
         }
     }
 

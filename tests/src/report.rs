@@ -69,7 +69,7 @@ impl Report {
 
     fn apply(&mut self, index: usize, kind: &str, event: &Value) -> Result<()> {
         match kind {
-            "created" => {
+            "created" | "downstream" => {
                 for job in event["jobs"].as_array().context("`created` lists jobs")? {
                     self.jobs.insert(text(job, "name")?, JobReport::default());
                 }

@@ -71,6 +71,10 @@ macro_rules! cases {
 }
 
 cases! {
+    child_pipeline_runs_with_its_parent: "child",
+    child_pipeline_of_a_jobs_artifacts: "child-dynamic",
+    each_combination_starts_a_child_pipeline: "child-matrix",
+    failing_child_fails_who_waits_for_it: "child-failure",
     artifacts_keep_modes_links_and_what_the_result_allows: "artifact-edges",
     dotenv_variables_go_with_artifacts: "dotenv",
     jobs_of_one_resource_group_do_not_overlap: "resource-group",

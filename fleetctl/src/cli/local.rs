@@ -58,7 +58,7 @@ pub(crate) enum EventKind {
 /// Uncommitted and untracked files are in it, ignored ones are not. Jobs with an environment and
 /// manual jobs are left out unless named. A named job brings what it needs: its `needs`, or the
 /// earlier jobs whose artifacts it gets.
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug)]
 #[command(after_help = "Examples:
   fleetctl run                      everything that does not deploy
   fleetctl run test                 one job and what it needs

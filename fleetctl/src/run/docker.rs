@@ -22,42 +22,31 @@ const DEFAULT: &str = "unix:///var/run/docker.sock";
 /// A job wants a container and there is no engine, or `docker` is asked for and a
 /// job names no image. Nothing was run.
 pub(super) fn choose(plan: &mut Plan, arguments: &cli::Run) -> Result<Option<Docker>, Failure> {
-    let wants = |plan: &Plan| {
-        let mut jobs = plan.jobs.iter();
-        jobs.find_map(|job| Some((job.name.clone(), job.image.as_ref()?.name.clone())))
-    };
-    let Some((job, image)) = wants(plan).filter(|_| arguments.executor != Executor::Shell) else {
-        return match (arguments.executor, plan.jobs.first()) {
-            (Executor::Docker, Some(job)) => Err(no_image(&job.name)),
-            _ => Ok(None),
-        };
-    };
     if arguments.executor == Executor::Docker
-        && let Some(job) = plan.jobs.iter().find(|job| job.image.is_none())
+        && let Some(job) = without_image(plan)
     {
-        return Err(no_image(&job.name));
+        return Err(no_image(job));
     }
-    let endpoint = Endpoint::of_user();
-    let socket = endpoint.check().map_err(|why| {
-        Failure::new(
-            Exit::Failed,
-            format!(
-                "the job {} wants the image {}, and {why}. Try: --executor shell, which runs \
-                 all scripts in this machine's shell",
-                clean(&job),
-                clean(&image)
-            ),
-        )
-    })?;
-    if let Some(policy) = arguments.pull {
-        let policy = PullPolicy::from(policy);
-        for job in &mut plan.jobs {
-            let services = job.services.iter_mut().map(|service| &mut service.image);
-            for image in job.image.iter_mut().chain(services) {
-                image.pull_policy = vec![policy];
-            }
+    let wants = wants(plan).filter(|_| arguments.executor != Executor::Shell);
+    // What a child pipeline wants is known only when it starts.
+    let may_want = plan.jobs.iter().any(|job| job.trigger.is_some());
+    let socket = match (wants, Endpoint::of_user().check()) {
+        (Some(_), Ok(socket)) => socket,
+        (None, Ok(socket)) if may_want && arguments.executor != Executor::Shell => socket,
+        (None, _) => return Ok(None),
+        (Some((job, image)), Err(why)) => {
+            return Err(Failure::new(
+                Exit::Failed,
+                format!(
+                    "the job {} wants the image {}, and {why}. Try: --executor shell, which runs \
+                     all scripts in this machine's shell",
+                    clean(&job),
+                    clean(&image)
+                ),
+            ));
         }
-    }
+    };
+    pull_as(plan, arguments.pull);
     let user = UserFolder::find();
     Ok(Some(Docker {
         pull_policy: vec![PullPolicy::IfNotPresent],
@@ -75,6 +64,59 @@ pub(super) fn choose(plan: &mut Plan, arguments: &cli::Run) -> Result<Option<Doc
         shell_without_image: true,
         ..Docker::of_socket(socket)
     }))
+}
+
+/// Whether the jobs of a child pipeline can run as they want, where `engine` says
+/// whether there is an engine for them.
+///
+/// # Errors
+/// In words, why they cannot.
+pub(super) fn choose_child(
+    plan: &mut Plan,
+    arguments: &cli::Run,
+    engine: bool,
+) -> Result<(), String> {
+    if arguments.executor == Executor::Docker
+        && let Some(job) = without_image(plan)
+    {
+        return Err(no_image(job).to_string());
+    }
+    if let Some((job, image)) = wants(plan)
+        && arguments.executor != Executor::Shell
+        && !engine
+    {
+        return Err(format!(
+            "the job {job} wants the image {image}, and there is no Docker engine. Try: \
+             --executor shell, which runs all scripts in this machine's shell"
+        ));
+    }
+    pull_as(plan, arguments.pull);
+    Ok(())
+}
+
+/// A job with an image, and that.
+fn wants(plan: &Plan) -> Option<(String, String)> {
+    let mut jobs = plan.jobs.iter();
+    jobs.find_map(|job| Some((job.name.clone(), job.image.as_ref()?.name.clone())))
+}
+
+/// A job that runs a script and names no image.
+fn without_image(plan: &Plan) -> Option<&str> {
+    let mut jobs = plan.jobs.iter();
+    let found = jobs.find(|job| job.image.is_none() && job.trigger.is_none());
+    found.map(|job| job.name.as_str())
+}
+
+fn pull_as(plan: &mut Plan, pull: Option<cli::Pull>) {
+    let Some(policy) = pull.map(PullPolicy::from) else {
+        return;
+    };
+    for job in &mut plan.jobs {
+        let services = job.services.iter_mut().map(|service| &mut service.image);
+        for image in job.image.iter_mut().chain(services) {
+            image.pull_policy = vec![policy];
+        }
+    }
 }
 
 fn no_image(job: &str) -> Failure {

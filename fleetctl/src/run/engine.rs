@@ -1,16 +1,20 @@
 //! A whole fleet in one process: a coordinator, one agent, and the wire between
 //! them, which is the same as between machines but for the network.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use fleet_agent::{Docker, Settings as AgentSettings, Shell};
-use fleet_coordinator::{CancelMode, Coordinator, Event, Request, Settings as CoordinatorSettings};
+use fleet_coordinator::{
+    CancelMode, Coordinator, Event, PlanChild, Request, Settings as CoordinatorSettings,
+};
 use fleet_model::{AgentName, JobId, JobState, PipelineId};
 use hyper_util::rt::TokioIo;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::mpsc;
 use tokio::time::MissedTickBehavior;
 use tokio_stream::StreamExt;
 use tokio_util::sync::CancellationToken;
@@ -38,6 +42,10 @@ pub(super) struct Setup {
     pub(super) shell: Shell,
     /// How jobs with an image run in containers; none: in the shell as well.
     pub(super) docker: Option<Docker>,
+    /// Plans the child pipelines of trigger jobs.
+    pub(super) plan_child: PlanChild,
+    /// What planning them has to say to people.
+    pub(super) notes: mpsc::UnboundedReceiver<String>,
     /// How often [`Told::Tick`] is told; none: never.
     pub(super) tick: Option<Duration>,
 }
@@ -60,13 +68,14 @@ pub(super) struct Ended {
 ///
 /// # Errors
 /// The coordinator or the agent cannot start; nothing was run.
-pub(super) async fn run(setup: Setup, mut outlet: Outlet) -> anyhow::Result<Ended> {
+pub(super) async fn run(mut setup: Setup, mut outlet: Outlet) -> anyhow::Result<Ended> {
     let mut interrupts = Interrupts::listen()?;
-    let coordinator = Coordinator::start(CoordinatorSettings {
+    let settings = CoordinatorSettings {
         first_pipeline: setup.pipeline,
         first_job: JobId(setup.pipeline.0.saturating_mul(1000).saturating_add(1)),
         ..CoordinatorSettings::local(setup.run_dir.clone())
-    });
+    };
+    let coordinator = Coordinator::start_with(settings, setup.plan_child.clone());
     let stop = CancellationToken::new();
     let channel = connect(&coordinator, stop.clone()).await?;
     let mut agent = tokio::spawn(fleet_agent::run(
@@ -74,7 +83,7 @@ pub(super) async fn run(setup: Setup, mut outlet: Outlet) -> anyhow::Result<Ende
         channel,
         stop.clone(),
     ));
-    let pipeline = setup.request;
+    let pipeline = setup.request.clone();
     let (created, mut watch) = coordinator.create_pipeline(pipeline).await?;
     let id = created.pipeline;
     outlet.tell(Told::Created(created));
@@ -86,15 +95,24 @@ pub(super) async fn run(setup: Setup, mut outlet: Outlet) -> anyhow::Result<Ende
     };
     let mut tick = tokio::time::interval(setup.tick.unwrap_or(Duration::from_secs(3600)));
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    // What trigger jobs started, and how far it is.
+    let mut downstream: BTreeMap<PipelineId, JobState> = BTreeMap::new();
     // No job of a local run waits for a person, so the end of all is the end.
-    while !ended.status.is_completed() {
+    while !ended.status.is_completed() || downstream.values().any(|it| !it.is_completed()) {
         tokio::select! {
             // A view that does not keep up holds up logs, and nothing else.
             () = outlet.pass_on(), if !outlet.is_empty() => {}
             event = watch.next(), if outlet.is_empty() => {
                 let Some(event) = event else { break };
-                if let Event::Pipeline(status) = event {
-                    ended.status = status;
+                match &event {
+                    Event::Pipeline(status) => ended.status = *status,
+                    Event::Downstream(started) => {
+                        downstream.insert(started.created.pipeline, JobState::Created);
+                    }
+                    Event::DownstreamStatus(id, status) => {
+                        downstream.insert(*id, *status);
+                    }
+                    Event::Job(_) | Event::Log { .. } => {}
                 }
                 outlet.tell(Told::Event(event));
             }
@@ -104,13 +122,18 @@ pub(super) async fn run(setup: Setup, mut outlet: Outlet) -> anyhow::Result<Ende
                 if mode == CancelMode::Forced {
                     outlet.hurry();
                 }
-                // Refused only when all jobs have just ended; the watch says so.
-                let _ = coordinator.cancel_pipeline(id, mode).await;
+                for id in std::iter::once(&id).chain(downstream.keys()) {
+                    // Refused only when all jobs have ended; the watch says so.
+                    let _ = coordinator.cancel_pipeline(*id, mode).await;
+                }
             }
             // Nobody would run the jobs: it ends by itself only where it cannot work.
             failed = &mut agent => {
                 failed.context("run the agent")??;
                 anyhow::bail!("the agent ended before the pipeline");
+            }
+            Some(note) = setup.notes.recv(), if outlet.is_empty() => {
+                outlet.tell(Told::Note(note));
             }
             _ = tick.tick(), if setup.tick.is_some() && outlet.is_empty() => {
                 outlet.tell(Told::Tick);
@@ -275,6 +298,7 @@ mod tests {
                 },
                 settings: Vec::new(),
                 about: About::default(),
+                upstream: None,
             },
             pipeline: PipelineId(1),
             slots: 1,
@@ -285,6 +309,8 @@ mod tests {
                 login: false,
             },
             docker: None,
+            plan_child: std::sync::Arc::new(|_| Ok(None)),
+            notes: tokio::sync::mpsc::unbounded_channel().1,
             tick: None,
         };
         let error = run(setup, Outlet::new(view, ended)).await.unwrap_err();

@@ -9,7 +9,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use fleet_language::suggest;
-use fleet_model::{AllowFailure, Plan, PlannedJob, Scheduling, When};
+use fleet_model::{AllowFailure, Downstream, Plan, PlannedJob, Scheduling, Trigger, When};
 
 /// What a person asked for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -111,7 +111,7 @@ impl Picked<'_> {
     fn take_needed(&mut self) {
         let mut open: Vec<usize> = self.taken.iter().copied().collect();
         while let Some(index) = open.pop() {
-            for need in needed(&self.plan.jobs[index]) {
+            for need in needed(self.plan, &self.plan.jobs[index]) {
                 if self.taken.contains(&need) {
                     continue;
                 }
@@ -132,6 +132,14 @@ impl Picked<'_> {
 
     /// Why a job is not run unless somebody names it.
     fn guard(&self, index: usize) -> Option<String> {
+        if let Some(Trigger {
+            downstream: Downstream::Project { path, .. },
+            ..
+        }) = &self.plan.jobs[index].trigger
+            && !self.named.contains(&index)
+        {
+            return Some(format!("starts a pipeline of {path}, which is not here"));
+        }
         if self.wish.deploy || self.named.contains(&index) {
             return None;
         }
@@ -215,11 +223,20 @@ impl Picked<'_> {
 }
 
 /// Jobs without which a job lacks something.
-fn needed(job: &PlannedJob) -> Vec<usize> {
-    match &job.scheduling {
-        Scheduling::Dag(needs) => needs.iter().chain(&job.artifacts_from).copied().collect(),
-        Scheduling::Stage => job.artifacts_from.clone(),
+fn needed(plan: &Plan, job: &PlannedJob) -> Vec<usize> {
+    let mut needed = job.artifacts_from.clone();
+    if let Scheduling::Dag(needs) = &job.scheduling {
+        needed.extend(needs);
     }
+    if let Some(Trigger {
+        downstream: Downstream::Child { artifacts, .. },
+        ..
+    }) = &job.trigger
+    {
+        let makes = |name: &str| plan.jobs.iter().position(|job| job.name == name);
+        needed.extend(artifacts.iter().filter_map(|file| makes(&file.job)));
+    }
+    needed
 }
 
 /// The jobs of a name; all instances where it is the name of a parallel job.

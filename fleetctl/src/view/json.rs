@@ -5,6 +5,7 @@
 //! | `created` | `pipeline`, `jobs`: list of `id`, `name`, `stage` |
 //! | `job` | `id`, `name`, `stage`, `state`, `attempt`, `agent`, `reason`, `exit_code`, `allowed_failure`, `message` |
 //! | `log` | `id`, `name`, `attempt`, `line` (without colours), `of_agent` |
+//! | `downstream` | `bridge`: the trigger job's name, `pipeline`, `jobs` as above; names and stages begin with the trigger job's |
 //! | `pipeline` | `state` |
 //! | `end` | `state`, `interrupted`, `failed`: names, `seconds` |
 
@@ -30,6 +31,27 @@ pub(super) fn created(state: &State, created: &Created) -> Value {
 pub(super) fn change(state: &State, ids: &[JobId], change: &Change) -> Option<Value> {
     Some(match change {
         Change::Pipeline => json!({ "event": "pipeline", "state": state.status }),
+        Change::Downstream {
+            bridge,
+            pipeline,
+            first,
+        } => {
+            let jobs: Vec<Value> = ids
+                .iter()
+                .zip(&state.jobs)
+                .skip(*first)
+                .map(|(id, job)| {
+                    json!({ "id": id, "name": job.name, "stage": state.stages.get(job.stage) })
+                })
+                .collect();
+            let bridge = &state.jobs.get(*bridge)?.name;
+            json!({
+                "event": "downstream",
+                "bridge": bridge,
+                "pipeline": pipeline,
+                "jobs": jobs,
+            })
+        }
         Change::Job(index) => {
             let job = state.jobs.get(*index)?;
             json!({

@@ -369,17 +369,19 @@ pub(super) fn verdict(state: &State, canvas: Canvas, now: Timestamp) -> String {
     let total = jobs_in_words(state.jobs.len());
     let (code, forms) = match state.status {
         JobState::Success => {
-            let warned: Vec<&Job> = state
+            let base = format!("passed: {total} in {time}");
+            let (warned, apart): (Vec<&Job>, Vec<&Job>) = state
                 .jobs
                 .iter()
                 .filter(|job| job.state == JobState::Failed)
-                .collect();
-            let base = format!("passed: {total} in {time}");
-            let all = if warned.is_empty() {
-                base.clone()
-            } else {
-                format!("{base}, allowed to fail: {}", names(warned))
-            };
+                .partition(|job| job.allowed_failure);
+            let mut all = base.clone();
+            // Of pipelines that nobody waited for.
+            for (what, jobs) in [("allowed to fail", warned), ("failed apart", apart)] {
+                if !jobs.is_empty() {
+                    all.push_str(&format!(", {what}: {}", names(jobs)));
+                }
+            }
             ("32", vec![all, base])
         }
         JobState::Canceled | JobState::Canceling => {

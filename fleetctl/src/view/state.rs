@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use fleet_coordinator::{CancelMode, Event, JobEvent};
+use fleet_coordinator::{CancelMode, Downstream, Event, JobEvent};
 use fleet_model::{AgentName, FailureReason, JobId, JobState, PipelineId, Plan, Timestamp};
 
 use super::ansi::{clean, plain_width};
@@ -74,6 +74,8 @@ pub(super) struct Job {
     script_tail: VecDeque<String>,
     /// The newest lines of the agent's own.
     agent_tail: VecDeque<String>,
+    /// The trigger job whose pipeline it is of, by its place in [`State::jobs`].
+    bridge: Option<usize>,
     /// A delay before it starts, for people.
     pub(super) delay: Option<Duration>,
     reader: Reader,
@@ -88,6 +90,15 @@ pub(crate) enum Change {
     Line(usize, Line),
     /// The pipeline has a new state.
     Pipeline,
+    /// A trigger job started a pipeline.
+    Downstream {
+        /// The trigger job.
+        bridge: usize,
+        /// The pipeline.
+        pipeline: PipelineId,
+        /// Its first job; all that come after are its own.
+        first: usize,
+    },
 }
 
 impl State {
@@ -112,32 +123,11 @@ impl State {
         site: Site,
     ) -> State {
         let jobs: Vec<Job> = jobs
-            .map(|(name, stage, delay)| Job {
-                shown: clean(&name),
-                name,
-                stage,
-                state: JobState::Created,
-                attempt: 0,
-                started: None,
-                ended: None,
-                agent: None,
-                reason: None,
-                exit_code: None,
-                allowed_failure: false,
-                message: None,
-                script_tail: VecDeque::new(),
-                agent_tail: VecDeque::new(),
-                delay,
-                reader: Reader::default(),
-            })
+            .map(|(name, stage, delay)| Job::new(name, stage, delay))
             .collect();
         State {
             stages,
-            longest_name: jobs
-                .iter()
-                .map(|job| plain_width(&job.shown))
-                .max()
-                .unwrap_or(0),
+            longest_name: longest_name(&jobs),
             jobs,
             status: JobState::Created,
             started,
@@ -161,6 +151,9 @@ impl State {
                 self.status = *status;
                 vec![Change::Pipeline]
             }
+            Event::Downstream(downstream) => self.downstream(downstream).into_iter().collect(),
+            // Its trigger job shows it, and its jobs do.
+            Event::DownstreamStatus(..) => Vec::new(),
             Event::Job(event) => match self.ids.get(&event.job) {
                 Some(&index) => self.job(now, index, event),
                 None => Vec::new(),
@@ -178,6 +171,42 @@ impl State {
                 None => Vec::new(),
             },
         }
+    }
+
+    /// Takes a pipeline that a trigger job started: its stages stand behind that job's,
+    /// and all names begin with that job's.
+    fn downstream(&mut self, downstream: &Downstream) -> Option<Change> {
+        let bridge = *self.ids.get(&downstream.bridge)?;
+        let name = self.jobs[bridge].name.clone();
+        let plan = &downstream.plan;
+        let at = self.jobs[bridge].stage + 1;
+        for job in self.jobs.iter_mut().filter(|job| job.stage >= at) {
+            job.stage += plan.stages.len();
+        }
+        let stages = plan.stages.iter().map(|stage| format!("{name}/{stage}"));
+        self.stages.splice(at..at, stages);
+        let first = self.jobs.len();
+        for (planned, id) in plan.jobs.iter().zip(&downstream.created.jobs) {
+            let delay = match planned.when {
+                fleet_model::When::Delayed(delay) => Some(delay),
+                _ => None,
+            };
+            self.ids.insert(*id, self.jobs.len());
+            self.jobs.push(Job {
+                bridge: Some(bridge),
+                ..Job::new(
+                    format!("{name}/{}", planned.name),
+                    at + planned.stage,
+                    delay,
+                )
+            });
+        }
+        self.longest_name = longest_name(&self.jobs);
+        Some(Change::Downstream {
+            bridge,
+            pipeline: downstream.created.pipeline,
+            first,
+        })
     }
 
     /// Takes a job's new state and when its newest try began and ended, where that is
@@ -232,9 +261,19 @@ impl State {
             .filter(|job| job.state == JobState::Failed && !job.allowed_failure)
     }
 
-    /// Names of jobs that a later run may be asked to run again.
+    /// Names of jobs that a later run may be asked to run again: of a pipeline that a
+    /// trigger job started, that job's.
     pub(crate) fn failed_names(&self) -> Vec<String> {
-        self.failed().map(|job| job.name.clone()).collect()
+        let mut names: Vec<String> = Vec::new();
+        for mut job in self.failed() {
+            while let Some(bridge) = job.bridge {
+                job = &self.jobs[bridge];
+            }
+            if !names.contains(&job.name) {
+                names.push(job.name.clone());
+            }
+        }
+        names
     }
 
     /// Whether agents' names tell something: here there is one, which has none that
@@ -250,7 +289,34 @@ impl State {
     }
 }
 
+fn longest_name(jobs: &[Job]) -> usize {
+    let widths = jobs.iter().map(|job| plain_width(&job.shown));
+    widths.max().unwrap_or(0)
+}
+
 impl Job {
+    fn new(name: String, stage: usize, delay: Option<Duration>) -> Job {
+        Job {
+            shown: clean(&name),
+            name,
+            stage,
+            state: JobState::Created,
+            attempt: 0,
+            started: None,
+            ended: None,
+            agent: None,
+            reason: None,
+            exit_code: None,
+            allowed_failure: false,
+            message: None,
+            script_tail: VecDeque::new(),
+            agent_tail: VecDeque::new(),
+            bridge: None,
+            delay,
+            reader: Reader::default(),
+        }
+    }
+
     /// How long its newest try runs or ran.
     pub(super) fn elapsed(&self, now: Timestamp) -> Option<Duration> {
         Some(self.ended.unwrap_or(now).since(self.started?))
