@@ -7,6 +7,7 @@ use crate::{
     Changes, Context, Diagnostic, FileId, Node, Reach, Severity, Sources, Span, Value,
     config::{self, Config},
     coupling,
+    diagnostic::chain,
     evaluate::{self, LeftOut},
     inputs::Given,
     resolve::{self, Budget, Includes},
@@ -52,6 +53,7 @@ pub fn compile<'r>(root: (&str, &str), context: &Context, reach: impl Into<Reach
         compiled.diagnostics.extend(evaluation.diagnostics);
         sort(&mut compiled.diagnostics);
     }
+    tidy(&mut compiled.diagnostics);
     compiled
 }
 
@@ -71,6 +73,7 @@ pub fn lint<'r>(
         compiled.diagnostics.extend(coupling::lint(&config));
         sort(&mut compiled.diagnostics);
     }
+    tidy(&mut compiled.diagnostics);
     compiled
 }
 
@@ -146,7 +149,8 @@ fn passes(
     if stop {
         return (None, None, all);
     }
-    let (config, found) = config::check(sources, &map, span);
+    let (config, mut found) = config::check(sources, &map, span);
+    chain::explain(&mut found, sources, &map);
     all.extend(found);
     if all.iter().any(|it| it.severity == Severity::Error) {
         return (None, None, all);
@@ -173,6 +177,15 @@ fn sort(diagnostics: &mut Vec<Diagnostic>) {
         let place = it.span.map(|span| (span.file, span.start, span.end));
         seen.insert((place, it.message.clone()))
     });
+}
+
+/// Nothing twice: what several jobs have from one place, and that there is no job
+/// where it was said why.
+fn tidy(diagnostics: &mut Vec<Diagnostic>) {
+    chain::once(diagnostics);
+    if diagnostics.iter().any(|it| it.code == "no-script") {
+        diagnostics.retain(|it| it.code != "no-jobs");
+    }
 }
 
 #[cfg(test)]

@@ -42,6 +42,8 @@ pub use types::{
     Parallel, Policy, Rule, RuleChanges, RuleExists, RuleWhen, Workflow,
 };
 
+use std::collections::BTreeSet;
+
 use check::{Checker, Place, is_blank, kind, present};
 use job::{Surroundings, WrittenJob};
 use variables::Scope;
@@ -136,38 +138,37 @@ fn config(cx: &mut Checker<'_>, root: &Map, span: Span) -> Option<Config> {
         defaults_weight,
         workflow_rules: workflow::has_rules(workflow_node),
     };
-    let errors = cx.errors();
-    let written = jobs(cx, root, span, &around);
-    if cx.errors() > errors {
-        return None;
-    }
+    let (written, wrong) = jobs(cx, root, span, &around);
     let jobs = multiply::multiply(cx, written);
-    if cx.errors() == 0 {
-        graph::check(cx, &stages, &jobs);
+    if let Some(stages) = &stages {
+        graph::check(cx, stages, &jobs, &wrong);
     }
     Some(Config {
-        stages,
+        stages: stages.unwrap_or_default(),
         variables: variables.flatten().unwrap_or_default(),
         workflow: workflow.flatten().unwrap_or_default(),
         jobs: jobs.into_iter().map(|placed| placed.job).collect(),
     })
 }
 
+/// The jobs that are right by themselves, and the names of the others.
 fn jobs(
     cx: &mut Checker<'_>,
     root: &Map,
     span: Span,
     around: &Surroundings<'_>,
-) -> Vec<WrittenJob> {
+) -> (Vec<WrittenJob>, BTreeSet<String>) {
     let place = Place::ROOT.child("jobs");
     let is_entry = |entry: &&Entry| {
         !check::is_one_of(&entry.key, RESERVED)
             || (check::is_one_of(&entry.key, &["default", "workflow"]) && is_job(entry))
     };
     let entries: Vec<&Entry> = root.entries.iter().filter(is_entry).collect();
+    let mut wrong = BTreeSet::new();
     for entry in &entries {
         if !is_hidden(&entry.key) && !is_job(entry) {
             no_job(cx, entry);
+            wrong.insert(check::shown(&entry.key));
         }
     }
     if !entries
@@ -200,18 +201,23 @@ fn jobs(
             }
         } else if is_job(entry) {
             warn_about_section(cx, entry);
-            let job = if is_build(entry) {
-                job::job(cx, &place, entry, around)
-            } else {
-                bridge::bridge(cx, &place, entry, around)
-            };
+            let name = check::shown(&entry.key);
+            let job = cx.of_job(&name, |cx| {
+                if is_build(entry) {
+                    job::job(cx, &place, entry, around)
+                } else {
+                    bridge::bridge(cx, &place, entry, around)
+                }
+            });
             if let Some(job) = job {
                 bytes = bytes.saturating_add(job.weight);
                 written.push(job);
+            } else {
+                wrong.insert(name);
             }
         }
     }
-    written
+    (written, wrong)
 }
 
 fn is_hidden(key: &Node) -> bool {
@@ -259,25 +265,26 @@ fn no_job(cx: &mut Checker<'_>, entry: &Entry) {
         .help = help;
 }
 
-/// All stages, with the edges; a file that asks for none at all gets none.
-fn stages(cx: &mut Checker<'_>, root: &Map) -> Vec<String> {
+/// All stages, with the edges; a file that asks for none at all gets none. None: the
+/// list is wrong.
+fn stages(cx: &mut Checker<'_>, root: &Map) -> Option<Vec<String>> {
     let between: Vec<String> = match present(root, "stages") {
         None => DEFAULT_STAGES
             .iter()
             .map(|name| (*name).to_owned())
             .collect(),
-        Some(node) if node.as_seq().is_some_and(<[Node]>::is_empty) => return Vec::new(),
-        Some(node) => named_stages(cx, node),
+        Some(node) if node.as_seq().is_some_and(<[Node]>::is_empty) => return Some(Vec::new()),
+        Some(node) => named_stages(cx, node)?,
     };
     let is_edge = |name: &String| name == FIRST_STAGE || name == LAST_STAGE;
     let between = between.into_iter().filter(|name| !is_edge(name));
-    std::iter::once(FIRST_STAGE.to_owned())
+    let all = std::iter::once(FIRST_STAGE.to_owned())
         .chain(between)
-        .chain(std::iter::once(LAST_STAGE.to_owned()))
-        .collect()
+        .chain(std::iter::once(LAST_STAGE.to_owned()));
+    Some(all.collect())
 }
 
-fn named_stages(cx: &mut Checker<'_>, node: &Node) -> Vec<String> {
+fn named_stages(cx: &mut Checker<'_>, node: &Node) -> Option<Vec<String>> {
     let mut flat = Vec::new();
     let text = |item: &Node| item.as_str().is_some();
     if let Err(culprit) = script::flatten(node, &mut flat, script::MAX_NESTING, &text) {
@@ -285,11 +292,10 @@ fn named_stages(cx: &mut Checker<'_>, node: &Node) -> Vec<String> {
             "should be an array of strings or a nested array of strings up to 10 levels deep";
         let place = Place::ROOT.child("stages");
         cx.problem(kind::TYPE, &place, "config", problem, culprit.span);
+        return None;
     }
-    flat.into_iter()
-        .filter_map(Node::as_str)
-        .map(str::to_owned)
-        .collect()
+    let names = flat.into_iter().filter_map(Node::as_str);
+    Some(names.map(str::to_owned).collect())
 }
 
 #[cfg(test)]

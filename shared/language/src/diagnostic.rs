@@ -1,5 +1,6 @@
 //! What the compiler has to say, with the place it is about.
 
+pub(crate) mod chain;
 mod codes;
 
 use crate::{FileId, Span};
@@ -18,6 +19,20 @@ pub struct Diagnostic {
     pub span: Option<Span>,
     /// What to do about it.
     pub help: Option<String>,
+    /// The job it is about, by the name it has in the file; none where it is about
+    /// something else, or about several.
+    pub job: Option<String>,
+    /// What else is to be known, in this order.
+    pub notes: Vec<Note>,
+}
+
+/// A remark to a finding.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Note {
+    /// Words that can be followed by a place.
+    pub message: String,
+    /// The place they speak of.
+    pub span: Option<Span>,
 }
 
 /// How bad it is.
@@ -40,6 +55,8 @@ impl Diagnostic {
             message: message.into(),
             span,
             help: None,
+            job: None,
+            notes: Vec::new(),
         }
     }
 
@@ -61,15 +78,28 @@ impl Diagnostic {
         self.help = Some(help.into());
         self
     }
+
+    /// The same with a remark.
+    #[must_use]
+    pub fn note(mut self, message: impl Into<String>, span: Option<Span>) -> Diagnostic {
+        self.notes.push(Note {
+            message: message.into(),
+            span,
+        });
+        self
+    }
 }
 
 /// A file of a configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SourceFile {
-    /// Its name as people know it, relative to the project.
+    /// Its name as people know it: relative to the project, or with project and ref,
+    /// an address, `template:<name>`.
     pub path: String,
     /// Its whole text.
     pub text: String,
+    /// Where it was included first; none for the root.
+    pub included_at: Option<Span>,
 }
 
 /// All files of a configuration, in the order they were read.
@@ -81,10 +111,31 @@ pub struct Sources {
 impl Sources {
     /// Takes a file in.
     pub fn add(&mut self, path: impl Into<String>, text: impl Into<String>) -> FileId {
+        self.push(path.into(), text.into(), None)
+    }
+
+    /// Takes in a file that another one includes at `span`.
+    pub fn include(
+        &mut self,
+        path: impl Into<String>,
+        text: impl Into<String>,
+        span: Span,
+    ) -> FileId {
+        self.push(path.into(), text.into(), Some(span))
+    }
+
+    /// The places that lead to a file, from the nearest to the one in the root.
+    pub fn included_from(&self, id: FileId) -> impl Iterator<Item = Span> {
+        let at = |id: FileId| self.get(id).and_then(|file| file.included_at);
+        std::iter::successors(at(id), move |span| at(span.file))
+    }
+
+    fn push(&mut self, path: String, text: String, included_at: Option<Span>) -> FileId {
         let id = u32::try_from(self.files.len()).unwrap_or(u32::MAX);
         self.files.push(SourceFile {
-            path: path.into(),
-            text: text.into(),
+            path,
+            text,
+            included_at,
         });
         FileId(id)
     }

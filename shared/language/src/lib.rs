@@ -37,6 +37,6 @@ pub mod yaml;
 pub use compile::{Compiled, compile, lint};
 pub use context::{Changes, Commit, Context, Files, PipelineSource, Project, Ref, RefKind, User};
 pub use coupling::HostCoupling;
-pub use diagnostic::{CODES, Code, Diagnostic, Severity, SourceFile, Sources, code};
+pub use diagnostic::{CODES, Code, Diagnostic, Note, Severity, SourceFile, Sources, code};
 pub use fetch::{Fetch, Reach};
 pub use tree::{Entry, FileId, Map, Node, Span, Value};

@@ -60,7 +60,8 @@ pub fn render(diagnostics: &[Diagnostic], sources: &Sources, style: Style) -> St
             out.push('\n');
         }
         let place = diagnostic.span.and_then(|span| places.locate(span));
-        out.push_str(&one(diagnostic, place.as_ref(), &renderer));
+        let notes = notes(diagnostic, &mut places);
+        out.push_str(&one(diagnostic, place.as_ref(), &notes, &renderer));
         out.push('\n');
     }
     out
@@ -88,7 +89,36 @@ pub fn short(diagnostic: &Diagnostic, sources: &Sources) -> String {
     )
 }
 
-fn one(diagnostic: &Diagnostic, place: Option<&Place<'_>>, renderer: &Renderer) -> String {
+/// A remark with its place.
+struct Remark<'a> {
+    message: &'a str,
+    place: Option<Place<'a>>,
+}
+
+/// All there is to remark: how the file of a finding is included, too.
+fn notes<'a>(diagnostic: &'a Diagnostic, places: &mut Places<'a>) -> Vec<Remark<'a>> {
+    let sources = places.sources;
+    let file = diagnostic.span.map(|span| span.file);
+    let included = file
+        .into_iter()
+        .flat_map(|file| sources.included_from(file));
+    let included = included.map(|span| ("included here", Some(span)));
+    let own = diagnostic.notes.iter();
+    own.map(|note| (note.message.as_str(), note.span))
+        .chain(included)
+        .map(|(message, span)| Remark {
+            message,
+            place: span.and_then(|span| places.locate(span)),
+        })
+        .collect()
+}
+
+fn one(
+    diagnostic: &Diagnostic,
+    place: Option<&Place<'_>>,
+    notes: &[Remark<'_>],
+    renderer: &Renderer,
+) -> String {
     let level = match diagnostic.severity {
         Severity::Error => Level::ERROR,
         Severity::Warning => Level::WARNING,
@@ -117,6 +147,18 @@ fn one(diagnostic: &Diagnostic, place: Option<&Place<'_>>, renderer: &Renderer) 
     if let Some(help) = &diagnostic.help {
         elements.push(Level::HELP.message(visible(help)).into());
     }
+    for note in notes {
+        let mut text = visible(note.message);
+        if let Some(place) = &note.place {
+            text.push_str(&format!(
+                " ({}:{}:{})",
+                visible(place.path),
+                place.start.line,
+                place.start.column
+            ));
+        }
+        elements.push(Level::NOTE.message(text).into());
+    }
     renderer.render(&[Group::with_title(title).elements(elements)])
 }
 
@@ -133,7 +175,16 @@ fn in_order(diagnostics: &[Diagnostic]) -> Vec<&Diagnostic> {
     let mut seen = HashSet::new();
     let mut ordered: Vec<&Diagnostic> = diagnostics
         .iter()
-        .filter(|it| seen.insert((it.severity, it.code, &it.message, it.span, &it.help)))
+        .filter(|it| {
+            seen.insert((
+                it.severity,
+                it.code,
+                &it.message,
+                it.span,
+                &it.help,
+                &it.notes,
+            ))
+        })
         .collect();
     ordered.sort_by_key(|it| {
         it.span

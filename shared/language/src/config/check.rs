@@ -79,6 +79,8 @@ pub(super) struct Checker<'s> {
     pub(super) met: Met,
     /// For hints about names of the file.
     pub(super) nearest: Nearest,
+    /// The job that is looked at.
+    job: Option<String>,
     errors: usize,
     /// Those that were read: a template's stand in every job that extends it.
     expressions: BTreeMap<String, Expression>,
@@ -91,6 +93,7 @@ impl<'s> Checker<'s> {
             diagnostics: Vec::new(),
             met: Met::default(),
             nearest: Nearest::default(),
+            job: None,
             errors: 0,
             expressions: BTreeMap::new(),
         }
@@ -152,10 +155,19 @@ impl<'s> Checker<'s> {
 
     fn push(&mut self, mut diagnostic: Diagnostic) -> &mut Diagnostic {
         diagnostic.message = shortened(diagnostic.message);
+        diagnostic.job.clone_from(&self.job);
         let at = self.diagnostics.len();
         self.errors += usize::from(diagnostic.severity == Severity::Error);
         self.diagnostics.push(diagnostic);
         &mut self.diagnostics[at]
+    }
+
+    /// Does what is about one job; what is found is marked with its name.
+    pub(super) fn of_job<T>(&mut self, name: &str, check: impl FnOnce(&mut Self) -> T) -> T {
+        self.job = Some(name.to_owned());
+        let result = check(self);
+        self.job = None;
+        result
     }
 
     /// How many errors there are so far; two counts tell whether a check passed.

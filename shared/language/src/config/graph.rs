@@ -1,6 +1,6 @@
 //! What jobs say of each other: stages, needs, dependencies, `on_stop`, cycles.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     check::{Checker, kind, shortened},
@@ -15,12 +15,24 @@ const MAX_NAME: usize = 255;
 
 /// Checks the jobs against each other. Each job tells its first mistake; cycles
 /// are looked for only where nothing else is wrong.
-pub(super) fn check(cx: &mut Checker<'_>, stages: &[String], jobs: &[Placed]) {
-    let graph = Graph::new(stages, jobs);
+///
+/// `wrong` names the jobs that are not among them, as they are wrong in themselves.
+pub(super) fn check(
+    cx: &mut Checker<'_>,
+    stages: &[String],
+    jobs: &[Placed],
+    wrong: &BTreeSet<String>,
+) {
+    let graph = Graph::new(stages, jobs, wrong);
     let errors = cx.errors();
+    // Of the instances of one job one tells.
+    let mut told = BTreeSet::new();
     for job in jobs {
+        let name = base_name(&job.job);
         // The first mistake of a job stops its checks.
-        let _ = graph.check_job(cx, job);
+        if !told.contains(name) && cx.of_job(name, |cx| graph.check_job(cx, job)).is_err() {
+            told.insert(name);
+        }
     }
     if cx.errors() == errors {
         graph.check_cycles(cx);
@@ -35,6 +47,12 @@ struct Graph<'a> {
     stage_names: String,
     names: BTreeMap<&'a str, usize>,
     jobs: &'a [Placed],
+    wrong: &'a BTreeSet<String>,
+}
+
+fn base_name(job: &Job) -> &str {
+    let parallel = job.parallel.as_ref();
+    parallel.map_or(&job.name, |parallel| &parallel.base_name)
 }
 
 /// A word for one kind of reference to a job.
@@ -62,7 +80,7 @@ struct User<'j> {
 }
 
 impl<'a> Graph<'a> {
-    fn new(stages: &'a [String], jobs: &'a [Placed]) -> Graph<'a> {
+    fn new(stages: &'a [String], jobs: &'a [Placed], wrong: &'a BTreeSet<String>) -> Graph<'a> {
         let mut indexes = BTreeMap::new();
         for (index, stage) in stages.iter().enumerate() {
             indexes.entry(stage.as_str()).or_insert(index);
@@ -76,7 +94,16 @@ impl<'a> Graph<'a> {
             stage_names: shortened(stages.join(", ")),
             names: names.collect(),
             jobs,
+            wrong,
         }
+    }
+
+    /// Whether a name is that of a job that is wrong in itself, or of an instance of
+    /// one.
+    fn is_wrong(&self, name: &str) -> bool {
+        let base = name.split_once(": [").map(|(base, _)| base);
+        let base = base.or_else(|| name.rsplit_once(' ').map(|(base, _)| base));
+        self.wrong.contains(name) || base.is_some_and(|base| self.wrong.contains(base))
     }
 
     fn job(&self, name: &str) -> Option<&'a Job> {
@@ -175,7 +202,7 @@ impl<'a> Graph<'a> {
         let User { job, stage } = user;
         let word = kind.word();
         let Some(target) = self.job(name) else {
-            if kind == Kind::OptionalNeed {
+            if kind == Kind::OptionalNeed || self.is_wrong(name) {
                 return Ok(());
             }
             let message = format!("{} job: undefined {word}: {name}", job.name);
@@ -211,6 +238,7 @@ impl<'a> Graph<'a> {
             return Ok(());
         };
         let problem = match self.job(on_stop).map(|stop| &stop.environment) {
+            None if self.is_wrong(on_stop) => return Ok(()),
             None => "is not defined",
             Some(None) => "does not have environment defined",
             Some(Some(stop)) if stop.name != environment.name => "have different environment name",

@@ -137,6 +137,8 @@ impl Words<'_> {
             ),
         };
         Diagnostic {
+            job: None,
+            notes: Vec::new(),
             severity,
             code,
             message,

@@ -2,21 +2,33 @@
 
 use serde_json::{Value, json};
 
-use super::{Place, Places, in_order, word};
-use crate::{Diagnostic, Severity, Sources};
+use super::{Place, Places, in_order, notes, word};
+use crate::{Diagnostic, Sources, code};
 
-/// A list of objects with `path`, `line`, `column`, `end_line`, `end_column`,
-/// `severity` (`error`, `warning`), `code`, `message` and `help`; lines and columns
-/// count from 1, columns in characters, the end is behind the last one. What is not
-/// known is null. In the order of [`super::render`].
+/// A list of objects with `file`, `line`, `column`, `end_line`, `end_column`,
+/// `severity` (`error`, `warning`, `note`), `code`, `message`, `help`, `job` and
+/// `notes`, each with `message`, `file`, `line` and `column`.
+///
+/// Lines and columns count from 1, columns in characters, the end is behind the last
+/// one. What is not known is null. In the order of [`super::render`].
 #[must_use]
 pub fn json(diagnostics: &[Diagnostic], sources: &Sources) -> Value {
     let mut places = Places::new(sources);
     let items = in_order(diagnostics).into_iter().map(|it| {
         let place = it.span.and_then(|span| places.locate(span));
         let place = place.as_ref();
+        let notes = notes(it, &mut places).into_iter().map(|note| {
+            let place = note.place.as_ref();
+            json!({
+                "message": note.message,
+                "file": place.map(|place| place.path),
+                "line": place.map(|place| place.start.line),
+                "column": place.map(|place| place.start.column),
+            })
+        });
+        let notes: Vec<Value> = notes.collect();
         json!({
-            "path": place.map(|place| place.path),
+            "file": place.map(|place| place.path),
             "line": place.map(|place| place.start.line),
             "column": place.map(|place| place.start.column),
             "end_line": place.map(|place| place.end.line),
@@ -25,6 +37,8 @@ pub fn json(diagnostics: &[Diagnostic], sources: &Sources) -> Value {
             "code": it.code,
             "message": it.message,
             "help": it.help,
+            "job": it.job,
+            "notes": notes,
         })
     });
     items.collect()
@@ -43,27 +57,39 @@ pub fn sarif(diagnostics: &[Diagnostic], sources: &Sources) -> Value {
         .map(|it| {
             let place = it.span.and_then(|span| places.locate(span));
             let locations: Vec<Value> = place.iter().map(location).collect();
-            let help = it
-                .help
-                .as_ref()
-                .map(|help| format!("\n{help}"))
-                .unwrap_or_default();
-            json!({
+            let mut text = it.message.clone();
+            let mut related = Vec::new();
+            if let Some(help) = &it.help {
+                text.push_str("\nhelp: ");
+                text.push_str(help);
+            }
+            for note in notes(it, &mut places) {
+                match &note.place {
+                    Some(place) => {
+                        let mut location = location(place);
+                        location["message"] = json!({ "text": note.message });
+                        related.push(location);
+                    }
+                    None => {
+                        text.push_str("\nnote: ");
+                        text.push_str(note.message);
+                    }
+                }
+            }
+            let mut result = json!({
                 "ruleId": it.code,
-                "level": match it.severity {
-                    Severity::Error => "error",
-                    Severity::Warning => "warning",
-                    Severity::Note => "note",
-                },
-                "message": { "text": format!("{}{help}", it.message) },
+                "ruleIndex": codes.binary_search(&it.code).unwrap_or_default(),
+                "level": word(it.severity),
+                "message": { "text": text },
                 "locations": locations,
-            })
+            });
+            if !related.is_empty() {
+                result["relatedLocations"] = related.into();
+            }
+            result
         })
         .collect();
-    let rules: Vec<Value> = codes
-        .into_iter()
-        .map(|code| json!({ "id": code }))
-        .collect();
+    let rules: Vec<Value> = codes.iter().map(|name| rule(name)).collect();
     json!({
         "$schema": "https://json.schemastore.org/sarif-2.1.0.json",
         "version": "2.1.0",
@@ -76,6 +102,19 @@ pub fn sarif(diagnostics: &[Diagnostic], sources: &Sources) -> Value {
             "columnKind": "unicodeCodePoints",
             "results": results,
         }],
+    })
+}
+
+/// A code as SARIF's tools show it.
+fn rule(name: &str) -> Value {
+    let Some(code) = code(name) else {
+        return json!({ "id": name });
+    };
+    json!({
+        "id": name,
+        "shortDescription": { "text": code.title() },
+        "help": { "text": code.page, "markdown": code.page },
+        "defaultConfiguration": { "level": word(code.severity) },
     })
 }
 

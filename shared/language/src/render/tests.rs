@@ -122,36 +122,59 @@ fn a_file_cannot_steer_the_terminal() {
 
 #[test]
 fn programs_get_places_from_one() {
-    let (sources, file) = sources("é: [x\n");
+    let (mut sources, file) = sources("é: [x\n");
+    let include = span(file, 0..2).unwrap();
+    let included = sources.include("ci/a b.yml", "x\n", include);
     let diagnostics = [
-        Diagnostic::warning("w", "everywhere", None),
-        Diagnostic::error("e", "unclosed", span(file, 4..6)).help("close it"),
+        Diagnostic::warning("no-effect", "everywhere", None).note("nowhere", None),
+        Diagnostic::error("yaml-syntax", "unclosed", span(file, 4..6)).help("close it"),
+        Diagnostic::error("unknown-key", "wrong", span(included, 0..1)).note("x", None),
     ];
     assert_eq!(
         json(&diagnostics, &sources),
         json!([
             {
-                "path": ".gitlab-ci.yml", "line": 1, "column": 4, "end_line": 1, "end_column": 6,
-                "severity": "error", "code": "e", "message": "unclosed", "help": "close it",
+                "file": ".gitlab-ci.yml", "line": 1, "column": 4, "end_line": 1, "end_column": 6,
+                "severity": "error", "code": "yaml-syntax", "message": "unclosed",
+                "help": "close it", "job": null, "notes": [],
             },
             {
-                "path": null, "line": null, "column": null, "end_line": null, "end_column": null,
-                "severity": "warning", "code": "w", "message": "everywhere", "help": null,
+                "file": "ci/a b.yml", "line": 1, "column": 1, "end_line": 1, "end_column": 2,
+                "severity": "error", "code": "unknown-key", "message": "wrong", "help": null,
+                "job": null, "notes": [
+                    {"message": "x", "file": null, "line": null, "column": null},
+                    {"message": "included here", "file": ".gitlab-ci.yml", "line": 1, "column": 1},
+                ],
+            },
+            {
+                "file": null, "line": null, "column": null, "end_line": null, "end_column": null,
+                "severity": "warning", "code": "no-effect", "message": "everywhere",
+                "help": null, "job": null,
+                "notes": [{"message": "nowhere", "file": null, "line": null, "column": null}],
             },
         ])
     );
     let log = sarif(&diagnostics, &sources);
     assert_eq!(log["version"], "2.1.0");
+    let run = &log["runs"][0];
+    let rules = run["tool"]["driver"]["rules"].as_array().unwrap();
+    let ids: Vec<&str> = rules.iter().map(|it| it["id"].as_str().unwrap()).collect();
+    assert_eq!(ids, ["no-effect", "unknown-key", "yaml-syntax"]);
+    let results = run["results"].as_array().unwrap();
+    for result in results {
+        let index = usize::try_from(result["ruleIndex"].as_u64().unwrap()).unwrap();
+        assert_eq!(rules[index]["id"], result["ruleId"]);
+    }
     assert_eq!(
-        log["runs"][0]["tool"]["driver"]["rules"],
-        json!([{"id": "e"}, {"id": "w"}])
-    );
-    let region = &log["runs"][0]["results"][0]["locations"][0]["physicalLocation"]["region"];
-    assert_eq!(
-        *region,
+        results[0]["locations"][0]["physicalLocation"]["region"],
         json!({"startLine": 1, "startColumn": 4, "endLine": 1, "endColumn": 6})
     );
-    assert_eq!(log["runs"][0]["results"][1]["locations"], json!([]));
+    assert_eq!(results[0]["message"]["text"], "unclosed\nhelp: close it");
+    let related = &results[1]["relatedLocations"][0];
+    assert_eq!(related["message"]["text"], "included here");
+    let place = &results[1]["locations"][0]["physicalLocation"]["artifactLocation"];
+    assert_eq!(place["uri"], "ci/a%20b.yml");
+    assert_eq!(results[2]["locations"], json!([]));
 }
 
 #[test]

@@ -418,7 +418,7 @@ impl Loader<'_> {
             let message = format!("Local file `{location}` is empty!");
             return self.tell("include", message, span);
         }
-        let file = self.sources.add(path, text);
+        let file = self.sources.include(path, text, span);
         let body = self.parse(file, Some(location))?;
         if body.as_map().is_some_and(|map| map.entries.is_empty()) {
             let message = format!("Included file `{location}` does not have valid YAML syntax!");

@@ -4,6 +4,8 @@
 //! `UPDATE_DOCS=1 cargo test -p fleet-language pages` writes what is printed for the
 //! examples into the pages.
 
+mod cases;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
