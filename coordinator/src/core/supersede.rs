@@ -15,7 +15,8 @@ impl Core {
     /// each of them wants it, if the project does.
     ///
     /// As GitLab's `CancelRedundantPipelinesService`: whatever made them; pipelines of
-    /// the same commit are not redundant, and tags do not move on.
+    /// the same commit are not redundant, and tags do not move on. A child pipeline
+    /// makes nothing redundant: its parent did.
     pub(super) fn supersede_older(&mut self, newer: PipelineId) {
         let Some(pipeline) = self.pipelines.get(&newer) else {
             return;
@@ -25,7 +26,7 @@ impl Core {
             let project = server.catalog.project_by_id(project)?;
             Some(project.auto_cancel_pending())
         });
-        if wanted != Some(true) || about.tag {
+        if wanted != Some(true) || about.tag || pipeline.is_child() {
             return;
         }
         let since = pipeline.created_at;

@@ -5,6 +5,7 @@
 
 use super::{Error, Sources, find, rules};
 use crate::Request;
+use crate::audit::{Entry, Verdict};
 use crate::catalog::{Catalog, Principal, Project, Role};
 use crate::core::Refusal;
 use crate::downstream::{Failed, Order, Target, creation_failed, read};
@@ -48,8 +49,42 @@ impl Sources {
                     return Err(creation_failed(words).into());
                 }
                 let branch = branch.as_deref().unwrap_or_default();
-                self.other(order, path, branch, &principal).await
+                let made = self.other(order, path, branch, &principal).await;
+                self.note(order, path, &made).await;
+                made
             }
+        }
+    }
+
+    /// Writes into the audit log that a job of one project starts, or may not, what
+    /// runs in another.
+    async fn note(&self, order: &Order, path: &str, made: &Result<Request, Failed>) {
+        let (verdict, reason) = match made {
+            Ok(_) => (Verdict::Ok, String::new()),
+            Err(Failed::Refused(refusal)) => (Verdict::Denied, format!(": {}", refusal.words)),
+            // It is tried again.
+            Err(Failed::NoRoom) => return,
+        };
+        let upstream = order.upstream;
+        let actor = format!("user:{}", order.asker.user);
+        let object = format!("project:{}", super::visible(path));
+        let reason = format!(
+            "job {} of pipeline {} starts a pipeline{reason}",
+            upstream.job, upstream.pipeline
+        );
+        let audit = self.0.audit.clone();
+        let write = move || {
+            audit.log(Entry {
+                actor: &actor,
+                action: "trigger",
+                object: &object,
+                verdict,
+                reason: &reason,
+                from: None,
+            })
+        };
+        if let Ok(Err(error)) = tokio::task::spawn_blocking(write).await {
+            tracing::error!(%error, "a trigger cannot be written to the audit log");
         }
     }
 

@@ -220,6 +220,7 @@ open: {trigger: {project: group/lib, branch: open}}\n";
     let (reason, said) = words(&world, "protected").await;
     assert_eq!(reason, "insufficient_bridge_permissions");
     assert_has(&said, &["main is protected", "the-developer is developer"]);
+    assert_has(&world.audit(), &["\"trigger\"", "project:group/lib"]);
     assert_eq!(settled(&world, "open").await.view.state, JobState::Success);
 
     // Somebody whose token is of the one project alone does not see the other.
