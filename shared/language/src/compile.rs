@@ -10,7 +10,7 @@ use crate::{
     diagnostic::chain,
     evaluate::{self, LeftOut},
     inputs::Given,
-    resolve::{self, Budget, Includes},
+    resolve::{self, Budget, Included, Includes},
     variables::predefined,
 };
 
@@ -26,6 +26,8 @@ pub struct Compiled {
     /// The configuration with `include`, `extends`, `!reference` and `default`
     /// applied; none where it has errors.
     pub resolved: Option<Node>,
+    /// The files that were included, in the order they were read.
+    pub included: Vec<Included>,
     /// What there is to say, in order of files and lines.
     pub diagnostics: Vec<Diagnostic>,
 }
@@ -86,29 +88,28 @@ pub(crate) fn check<'r>(
     let reach = reach.into();
     let mut sources = Sources::default();
     let root = sources.add(path, text);
-    let (resolved, config, mut diagnostics) = passes(&mut sources, root, context, reach);
-    sort(&mut diagnostics);
-    let compiled = Compiled {
+    let mut compiled = Compiled {
         sources,
         plan: None,
         left_out: Vec::new(),
-        resolved,
-        diagnostics,
+        resolved: None,
+        included: Vec::new(),
+        diagnostics: Vec::new(),
     };
+    let config = passes(&mut compiled, root, context, reach);
+    sort(&mut compiled.diagnostics);
     (compiled, config)
 }
 
 /// Pass after pass, until one cannot go on.
 fn passes(
-    sources: &mut Sources,
+    compiled: &mut Compiled,
     root: FileId,
     context: Option<&Context>,
     reach: Reach<'_>,
-) -> (Option<Node>, Option<Config>, Vec<Diagnostic>) {
-    if sources
-        .get(root)
-        .is_none_or(|file| file.text.trim().is_empty())
-    {
+) -> Option<Config> {
+    let text = compiled.sources.get(root).map(|file| file.text.trim());
+    if text.is_none_or(str::is_empty) {
         let message = "Please provide content of .gitlab-ci.yml";
         let start = Span {
             file: root,
@@ -116,24 +117,28 @@ fn passes(
             end: 0,
         };
         let blank = Diagnostic::error("no-content", message, Some(start));
-        return (None, None, vec![blank]);
+        compiled.diagnostics.push(blank);
+        return None;
     }
     let variables = context.map(variables).unwrap_or_default();
     let changes = context.map_or(&Changes::Unknown, |context| &context.changes);
     let inputs = context.map_or(&[][..], |context| &context.inputs);
     let includes = Includes {
-        inputs: &Given::to_pipeline(inputs),
         reach,
         variables: &variables,
         changes,
+        inputs: &Given::to_pipeline(inputs),
     };
-    let (tree, mut all) = resolve::load(sources, root, includes);
-    let Some(Node {
+    let loaded = resolve::load(&mut compiled.sources, root, includes);
+    let all = &mut compiled.diagnostics;
+    all.extend(loaded.diagnostics);
+    compiled.included = loaded.included;
+    let Node {
         span,
         value: Value::Map(map),
-    }) = tree
+    } = loaded.tree?
     else {
-        return (None, None, all);
+        return None;
     };
 
     let mut budget = Budget::new(&map);
@@ -141,25 +146,25 @@ fn passes(
     let stop = !found.is_empty();
     all.extend(found);
     if stop {
-        return (None, None, all);
+        return None;
     }
     let (map, found) = resolve::references(map, &mut budget);
     let stop = !found.is_empty();
     all.extend(found);
     if stop {
-        return (None, None, all);
+        return None;
     }
-    let (config, mut found) = config::check(sources, &map, span);
-    chain::explain(&mut found, sources, &map);
+    let (config, mut found) = config::check(&compiled.sources, &map, span);
+    chain::explain(&mut found, &compiled.sources, &map);
     all.extend(found);
     if all.iter().any(|it| it.severity == Severity::Error) {
-        return (None, None, all);
+        return None;
     }
-    let resolved = Node {
+    compiled.resolved = Some(Node {
         span,
         value: Value::Map(resolve::apply_defaults(map)),
-    };
-    (Some(resolved), config, all)
+    });
+    config
 }
 
 /// What includes may refer to.

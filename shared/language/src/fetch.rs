@@ -100,7 +100,8 @@ pub struct Component {
 /// `<host>/<project>/<name>@<version>`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Address {
-    /// `gitlab.example`, with a port if it has one.
+    /// `gitlab.example`, with a port if it has one; empty where a variable in its place
+    /// is not set.
     pub host: String,
     /// `group/project`, as it is written.
     pub project: String,
@@ -117,7 +118,7 @@ impl Address {
         let (path, reference) = text.split_once('@')?;
         let (host, path) = path.split_once('/')?;
         let (project, name) = path.rsplit_once('/')?;
-        let parts = [host, project, name, reference];
+        let parts = [project, name, reference];
         let is_whole = parts.iter().all(|part| !part.is_empty())
             && project.split('/').all(|part| !part.is_empty());
         is_whole.then(|| Address {
@@ -202,6 +203,23 @@ pub enum Why {
     Deadline,
     /// Something here is broken, not the configuration. The text is for people.
     Internal(String),
+}
+
+impl fmt::Display for Why {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Why::Missing => f.write_str("there is no such thing"),
+            Why::NoReference => f.write_str("there is no such reference"),
+            Why::Address => f.write_str("this is no address"),
+            Why::Blocked(reason) => f.write_str(reason),
+            Why::Status { code, .. } => write!(f, "HTTP code `{code}` error"),
+            Why::Timeout { .. } => f.write_str("a timeout error"),
+            Why::Socket { .. } => f.write_str("a socket error"),
+            Why::Http => f.write_str("HTTP error"),
+            Why::Deadline => f.write_str("it took too long"),
+            Why::Internal(text) => f.write_str(text),
+        }
+    }
 }
 
 /// Has nothing.

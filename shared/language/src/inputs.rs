@@ -17,7 +17,7 @@ use std::collections::BTreeMap;
 
 use crate::variables::Index;
 use crate::yaml::Document;
-use crate::{Diagnostic, Map, Node, Span, Value};
+use crate::{Diagnostic, Entry, Map, Node, Span, Value};
 
 pub(crate) use value::{Constraints, InputKind};
 
@@ -49,6 +49,23 @@ impl Given {
         };
         inputs.iter().map(given).collect()
     }
+
+    /// The values of an `inputs` map.
+    ///
+    /// # Errors
+    /// It is none.
+    pub(crate) fn of(inputs: &Node) -> Result<Vec<Given>, Diagnostic> {
+        let Value::Map(map) = &inputs.value else {
+            let message = "Given inputs must be a hash";
+            return Err(Diagnostic::error(INPUT, message, Some(inputs.span)));
+        };
+        let given = |entry: &Entry| Given {
+            name: entry.key.to_text().unwrap_or_else(|| entry.key.inspect()),
+            value: entry.value.value.clone(),
+            span: Some(entry.key.span),
+        };
+        Ok(map.entries.iter().map(given).collect())
+    }
 }
 
 /// What a file gets from whoever uses it.
@@ -56,6 +73,8 @@ impl Given {
 pub(crate) struct Surroundings<'a> {
     /// Values for its inputs.
     pub(crate) given: &'a [Given],
+    /// What the files hold that its header includes.
+    pub(crate) specs: &'a [Node],
     /// Where they were given, if in a file.
     pub(crate) span: Option<Span>,
     /// What a component may know of itself, by field: `name`, `sha`, `version`,
@@ -83,12 +102,7 @@ pub(crate) fn apply(
             .help("the file needs a header: `spec: {inputs: {..}}`, then a line `---`");
         return Err(vec![told]);
     };
-    let header = header::declared(header)?;
-    if let Some(include) = &header.include {
-        let message = "spec:include is not supported yet";
-        let told = Diagnostic::error("not-supported", message, Some(include.span));
-        return Err(vec![told]);
-    }
+    let header = header::declared(header, surroundings.specs)?;
     let values = resolve::values(&header, surroundings.given, surroundings.span)?;
     let component = header
         .component

@@ -1,5 +1,7 @@
 //! The document before the `---`: what a file asks for.
 
+use std::collections::BTreeSet;
+
 use super::value::MAX_OPTIONS;
 use super::{HEADER, InputKind, nothing};
 use crate::tree::Entry;
@@ -26,8 +28,6 @@ pub(crate) struct Header {
     pub(crate) inputs: Vec<Input>,
     /// What the file wants to know of itself as a component.
     pub(crate) component: Vec<&'static str>,
-    /// Files with more inputs.
-    pub(crate) include: Option<Node>,
 }
 
 /// A declared input.
@@ -47,13 +47,20 @@ pub(crate) struct Input {
     pub(super) rules: Option<Vec<Node>>,
 }
 
-/// Reads a header, or the inputs of a file that a header includes.
+/// Reads a header; `specs` is what the files hold that it includes, whose inputs come
+/// first.
 ///
 /// # Errors
 /// All there is to say about its shape.
-pub(crate) fn declared(header: &Node) -> Result<Header, Vec<Diagnostic>> {
+pub(crate) fn declared(header: &Node, specs: &[Node]) -> Result<Header, Vec<Diagnostic>> {
     let mut reader = Reader::default();
-    let header = reader.header(header);
+    let own = reader.header(header);
+    let mut inputs: Vec<Input> = specs.iter().flat_map(|spec| reader.spec(spec)).collect();
+    if !specs.is_empty() {
+        reader.unique(inputs.iter().chain(&own.inputs));
+    }
+    inputs.extend(own.inputs);
+    let header = Header { inputs, ..own };
     if reader.diagnostics.is_empty() {
         Ok(header)
     } else {
@@ -88,7 +95,27 @@ impl Reader {
         Header {
             inputs: self.inputs(spec_map, "header:spec"),
             component: component.map(|it| self.component(it)).unwrap_or_default(),
-            include: spec_map.get("include").filter(|it| !it.is_null()).cloned(),
+        }
+    }
+
+    /// A file that a header includes.
+    fn spec(&mut self, spec: &Node) -> Vec<Input> {
+        let Value::Map(map) = &spec.value else {
+            self.tell("header:spec:include config should be a hash", spec.span);
+            return Vec::new();
+        };
+        self.known(map, "header:spec:include", &["inputs"]);
+        self.inputs(map, "header:spec")
+    }
+
+    fn unique<'i>(&mut self, inputs: impl Iterator<Item = &'i Input>) {
+        let mut names = BTreeSet::new();
+        for input in inputs {
+            if !names.insert(&input.name) {
+                let message = "Input keys must be unique across all included files and inline \
+                               specifications.";
+                self.tell(message, input.span);
+            }
         }
     }
 

@@ -16,6 +16,16 @@ pub(super) fn is_url(location: &str) -> bool {
         })
 }
 
+/// Whether a remote file may have the address at all: one of the schemes, and a host.
+pub(super) fn is_address(location: &str) -> bool {
+    is_url(location)
+        && location.split_once("://").is_some_and(|(_, rest)| {
+            let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+            let host = authority.rsplit('@').next().unwrap_or_default();
+            !host.is_empty() && !host.starts_with(':') && !rest.contains(char::is_whitespace)
+        })
+}
+
 /// Whether the name ends in `.yml` or `.yaml` behind something else.
 pub(super) fn has_yaml_extension(path: &str) -> bool {
     let name = path.rsplit('/').next().unwrap_or_default();

@@ -204,30 +204,6 @@ const REFUSED: &[(&str, &str, &str)] = &[
     ),
 ];
 
-/// Files that ask for what Fleet does not carry out, and the sentence.
-const UNSUPPORTED: &[(&str, &str)] = &[
-    (
-        "{include: {project: g/p, file: f.yml}, a: {S}}",
-        "include:project is not supported yet",
-    ),
-    (
-        "{include: https://h/f.yml, a: {S}}",
-        "include:remote is not supported yet",
-    ),
-    (
-        "{include: {template: T.gitlab-ci.yml}, a: {S}}",
-        "include:template is not supported yet",
-    ),
-    (
-        "{include: {component: h/p/c@1}, a: {S}}",
-        "include:component is not supported yet",
-    ),
-    (
-        "{include: {local: a.yml, inputs: {i: 1}}, a: {S}}",
-        "include:inputs is not supported yet",
-    ),
-];
-
 fn text(short: &str) -> String {
     short
         .replace(", S}", ", script: [x]}")
@@ -266,23 +242,6 @@ fn refused_files_tell_gitlabs_sentence_first() {
             errors.first().is_some_and(|it| it.starts_with(sentence)),
             "{name}: {errors:?}"
         );
-    }
-}
-
-#[test]
-fn keywords_that_are_not_carried_out_are_errors_with_a_place() {
-    for (yaml, sentence) in UNSUPPORTED {
-        let (compiled, config) = lint(&text(yaml));
-        let found = compiled
-            .diagnostics
-            .iter()
-            .find(|it| it.message == *sentence);
-        assert!(
-            found.is_some_and(|it| it.span.is_some()),
-            "{yaml}: {:?}",
-            compiled.diagnostics
-        );
-        assert!(config.is_none(), "{yaml}");
     }
 }
 
