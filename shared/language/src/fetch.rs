@@ -173,6 +173,8 @@ impl Failed {
 pub enum Why {
     /// There is no such project, template or component, or it must not be read.
     Missing,
+    /// Nobody said where such a thing is found; it may well exist.
+    Unconfigured,
     /// The project has no such branch, tag, commit or version.
     NoReference,
     /// Not an address that is ever fetched.
@@ -209,6 +211,7 @@ impl fmt::Display for Why {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Why::Missing => f.write_str("there is no such thing"),
+            Why::Unconfigured => f.write_str("nobody said where it is"),
             Why::NoReference => f.write_str("there is no such reference"),
             Why::Address => f.write_str("this is no address"),
             Why::Blocked(reason) => f.write_str(reason),
@@ -228,7 +231,7 @@ pub struct Nowhere;
 
 impl Fetch for Nowhere {
     fn project(&self, _: &str, _: Option<&str>) -> Result<Opened, Failed> {
-        Err(Failed::new(Why::Missing))
+        Err(Failed::new(Why::Unconfigured))
     }
 
     fn remote(&self, _: &str, _: Option<Duration>) -> Result<Vec<u8>, Failed> {
@@ -237,10 +240,10 @@ impl Fetch for Nowhere {
     }
 
     fn template(&self, _: &str) -> Result<Template, Failed> {
-        Err(Failed::new(Why::Missing))
+        Err(Failed::new(Why::Unconfigured))
     }
 
     fn component(&self, _: &Address) -> Result<Component, Failed> {
-        Err(Failed::new(Why::Missing))
+        Err(Failed::new(Why::Unconfigured))
     }
 }

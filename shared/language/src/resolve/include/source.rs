@@ -189,7 +189,7 @@ impl<'a> Loader<'a> {
             }
             Err(failed) => {
                 let message = match &failed.why {
-                    Why::Missing | Why::NoReference | Why::Address => empty,
+                    Why::Missing | Why::Unconfigured | Why::NoReference | Why::Address => empty,
                     why => format!("Template file `{shown}` could not be read: {why}"),
                 };
                 self.failed(&failed, message, span)
@@ -211,7 +211,7 @@ impl<'a> Loader<'a> {
             Ok(component) => component,
             Err(failed) => {
                 let problem = match &failed.why {
-                    Why::Missing => {
+                    Why::Missing | Why::Unconfigured => {
                         "project does not exist or you don't have sufficient permissions".to_owned()
                     }
                     Why::NoReference => "content not found".to_owned(),
@@ -320,7 +320,7 @@ impl<'a> Loader<'a> {
             Err(failed) => failed,
         };
         let (message, span) = match &failed.why {
-            Why::Missing | Why::Address => {
+            Why::Missing | Why::Unconfigured | Why::Address => {
                 let message = format!(
                     "Project `{shown}` not found or access denied! Make sure any includes in \
                      the pipeline configuration are correctly defined."
@@ -430,7 +430,7 @@ fn remote(why: &Why, url: &str) -> String {
         _ => format!("{attempts} attempts"),
     };
     let because = match why {
-        Why::Missing | Why::NoReference | Why::Address => {
+        Why::Missing | Why::Unconfigured | Why::NoReference | Why::Address => {
             return format!("Remote file `{url}` does not have a valid address!");
         }
         Why::Blocked(reason) => format!("because {reason}"),
