@@ -21,7 +21,7 @@ use crate::variables;
 
 const CONFIG: &str = ".gitlab-ci.yml";
 /// Bytes that are read of a file of the configuration, at most.
-const MAX_FILE: u64 = 32 << 20;
+pub(crate) const MAX_FILE: u64 = 32 << 20;
 const NO_COMMIT: &str = "0000000000000000000000000000000000000000";
 /// No server stands behind a local run; calls to it end at this machine.
 const SERVER_URL: &str = "http://localhost";

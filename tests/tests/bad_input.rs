@@ -125,7 +125,7 @@ fn warning_fails_only_where_it_is_asked_to() -> Result<()> {
     project
         .fleetctl(&["lint", "--strict"])?
         .finish()?
-        .expect_exit(2)
+        .expect_exit(1)
 }
 
 #[test]

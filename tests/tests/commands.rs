@@ -151,8 +151,41 @@ fn lint_prints_json_and_sarif_for_programs() -> Result<()> {
         let text = document.to_string();
         ensure!(text.contains("contains unknown keys: scirpt"), "{text}");
         ensure!(format == "json" || document["version"] == "2.1.0", "{text}");
+        if format == "json" {
+            let finding = &document["findings"][0];
+            ensure!(document["errors"] == 1 && document["files"] == 1, "{text}");
+            ensure!(
+                finding["code"] == "unknown-key" && finding["line"] == 3,
+                "{text}"
+            );
+        }
     }
     Ok(())
+}
+
+#[test]
+fn lint_takes_several_files_and_explains_codes() -> Result<()> {
+    let project = Project::with_pipeline("build:\n  script: make\n")?;
+    project.write("ci/one.yml", "a:\n  scirpt: x\n  script: x\n")?;
+    project.write("ci/two.yml", "b:\n  script: x\n  when: nope\n")?;
+    let both = ["lint", "ci/one.yml", "ci/two.yml"];
+    let finished = project.fleetctl(&both)?.finish()?;
+    finished.expect_exit(2)?;
+    for text in ["ci/one.yml:2:3", "ci/two.yml:3:9", "2 files: 2 errors"] {
+        finished.expect_text(text)?;
+    }
+    let page = project
+        .fleetctl(&["lint", "--explain", "unknown-key"])?
+        .finish()?;
+    page.expect_exit(0)?;
+    page.expect_text("contains unknown keys")?;
+    let list = project.fleetctl(&["lint", "--explain"])?.finish()?;
+    list.expect_text("needs-cycle")?;
+    let unknown = project
+        .fleetctl(&["lint", "--explain", "unknwon-key"])?
+        .finish()?;
+    unknown.expect_exit(2)?;
+    unknown.expect_text("`unknown-key`")
 }
 
 #[test]

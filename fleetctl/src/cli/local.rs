@@ -164,14 +164,18 @@ pub(crate) enum TextOrJson {
 #[command(after_help = "Examples:
   fleetctl lint
   fleetctl lint --strict ci/*.yml
-  fleetctl lint -o sarif > findings.sarif")]
+  fleetctl lint -o sarif > findings.sarif
+  fleetctl lint --explain unknown-key")]
 pub(crate) struct Lint {
-    /// The files [default: the project's .gitlab-ci.yml]
+    /// The files, `-` for stdin [default: the project's .gitlab-ci.yml]
     #[arg(value_name = "FILE")]
     pub(crate) files: Vec<PathBuf>,
-    /// Warnings count as errors
+    /// Exit with 1 if there are warnings
     #[arg(long)]
     pub(crate) strict: bool,
+    /// Print what a code means, with examples; without one all codes
+    #[arg(long, value_name = "CODE", conflicts_with_all = ["files", "dir", "output", "strict"])]
+    pub(crate) explain: Option<Option<String>>,
     /// The project's folder [default: the nearest with the pipeline file, or the repository's top]
     #[arg(long, value_name = "DIR", conflicts_with = "files")]
     pub(crate) dir: Option<PathBuf>,
@@ -185,7 +189,7 @@ pub(crate) enum LintOutput {
     /// For people
     #[default]
     Text,
-    /// A list of findings
+    /// For programs, one document
     Json,
     /// SARIF 2.1.0, for editors and code review tools
     Sarif,

@@ -113,7 +113,10 @@ fn rule(name: &str) -> Value {
     json!({
         "id": name,
         "shortDescription": { "text": code.title() },
-        "help": { "text": code.page, "markdown": code.page },
+        "help": {
+            "text": format!("fleetctl lint --explain {name}"),
+            "markdown": code.page,
+        },
         "defaultConfiguration": { "level": word(code.severity) },
     })
 }
