@@ -14,13 +14,14 @@ use std::sync::Arc;
 
 use fleet_language::{PipelineSource, RefKind};
 use fleet_model::{AutoCancel, FailureReason, PipelineId, Plan, Retry, Variable};
+use tokio::runtime;
 use tokio::sync::Semaphore;
 
 use crate::catalog::{Catalog, Project};
 use crate::core::{Handle, HandleError};
 use crate::downstream::{Failed, creation_failed};
 use crate::pipeline::{NoJobs, Upstream};
-use crate::source::{GitError, Repository, Stop, names, visible};
+use crate::source::{GitError, Includes, Repository, Stop, names, visible};
 use crate::store::Batch;
 use crate::{About, Request};
 use compile::Compiled;
@@ -138,23 +139,26 @@ pub(crate) struct Events {
     core: Handle,
     server_url: String,
     registry: Option<String>,
+    includes: Includes,
     compiling: Arc<Semaphore>,
 }
 
 impl Events {
     /// `server_url` is what people and agents reach the coordinator by, `registry`
-    /// where its own registry is.
+    /// where its own registry is, `includes` what configurations may include.
     pub(crate) fn new(
         catalog: Catalog,
         core: Handle,
         server_url: &str,
         registry: Option<String>,
+        includes: Includes,
     ) -> Events {
         Events {
             catalog,
             core,
             server_url: server_url.trim_end_matches('/').to_owned(),
             registry,
+            includes,
             compiling: Arc::new(Semaphore::new(COMPILING)),
         }
     }
@@ -294,7 +298,11 @@ impl Events {
             return Ok(Made::Skipped(request, why));
         }
         let _turn = self.compiling.acquire().await;
-        let compiled = compile::compile(found.objects, configuration, context, &stop).await?;
+        let (includes, token) = (self.includes.clone(), event.token.clone());
+        let (runtime, its_stop) = (runtime::Handle::current(), stop.clone());
+        let elsewhere = move |failure| includes.reach(&token, runtime, its_stop, failure);
+        let objects = found.objects;
+        let compiled = compile::compile(objects, configuration, context, elsewhere, &stop).await?;
         Ok(match compiled {
             Compiled::Plan(mut plan, warnings) => {
                 apply_settings(&mut plan, &event.project);

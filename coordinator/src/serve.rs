@@ -208,6 +208,7 @@ impl Running {
             core: core.clone(),
             url: settings.people_url(),
             registry: settings.registry.clone(),
+            includes: settings.includes(),
         };
         let sources = Sources::load(&mut records, setup).map_err(start("open the repositories"))?;
         for key in records.0.keys() {

@@ -8,8 +8,11 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use fleet_settings::{duration, size};
 
+use self::includes::Includes;
 use crate::QueueConfig;
+use crate::source::IncludeSettings;
 
+mod includes;
 #[cfg(test)]
 mod tests;
 
@@ -52,6 +55,9 @@ pub(crate) struct Serve {
     /// log in there with their own
     #[arg(long, env = "FLEET_REGISTRY", value_name = "HOST[:PORT]", value_parser = registry)]
     pub(crate) registry: Option<String>,
+
+    #[command(flatten)]
+    includes: Includes,
 
     /// Address for agents: gRPC with certificates on both sides
     #[arg(
@@ -357,6 +363,11 @@ impl Serve {
             return vec![machine()];
         }
         self.name.clone()
+    }
+
+    /// Where configurations may include from.
+    pub(crate) fn includes(&self) -> IncludeSettings {
+        self.includes.settings(&self.data_dir)
     }
 
     /// Where people reach it; no slash at the end.

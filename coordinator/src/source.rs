@@ -7,11 +7,13 @@
 //! | `http` | git's smart HTTP: who may, streaming both ways |
 //! | `push`, `rules`, `spool`, `receive`, `intent` | a push, from its first bytes to its pipelines |
 //! | `mirror` | projects that live elsewhere |
+//! | `includes` | what configurations include that is not of their own repository |
 //! | `downstream` | pipelines that trigger jobs start |
 
 mod downstream;
 mod git;
 mod http;
+mod includes;
 mod intent;
 mod mirror;
 pub(crate) mod names;
@@ -45,9 +47,10 @@ use crate::store::{Batch, Journal, Records};
 
 pub(crate) use git::Error as GitError;
 pub(crate) use git::visible;
+pub(crate) use includes::{Elsewhere, Includes, Settings as IncludeSettings};
 use intent::Intents;
 use mirror::{Mirrors, Transports};
-pub(crate) use objects::{AtCommit, Objects, Stop};
+pub(crate) use objects::{AtCommit, Failure, Objects, Stop};
 use repositories::Repositories;
 pub(crate) use repositories::Repository;
 
@@ -74,6 +77,8 @@ pub(crate) struct Setup {
     pub(crate) url: String,
     /// The registry that trusts the coordinator's tokens: `host[:port]`.
     pub(crate) registry: Option<String>,
+    /// Where configurations may include from.
+    pub(crate) includes: IncludeSettings,
 }
 
 /// All repositories and what comes from them; cheap to clone.
@@ -82,7 +87,7 @@ pub(crate) struct Sources(Arc<Inner>);
 
 struct Inner {
     repositories: Repositories,
-    mirrors: Mirrors,
+    mirrors: Arc<Mirrors>,
     intents: Intents,
     catalog: Catalog,
     journal: Journal,
@@ -114,15 +119,25 @@ impl Sources {
         let intents = Intents::load(records, setup.journal.clone(), setup.sealer);
         let root = std::path::absolute(setup.root)?;
         let credentials = root.with_file_name(CREDENTIALS);
+        let repositories = Repositories::open(root)?;
+        let mirrors = Arc::new(Mirrors::new(credentials, transports));
+        let includes = Includes::new(
+            setup.catalog.clone(),
+            repositories.clone(),
+            Arc::clone(&mirrors),
+            &setup.url,
+            setup.includes,
+        );
         Ok(Sources(Arc::new(Inner {
-            repositories: Repositories::open(root)?,
-            mirrors: Mirrors::new(credentials, transports),
+            repositories,
+            mirrors,
             intents: intents.map_err(io::Error::other)?,
             events: Events::new(
                 setup.catalog.clone(),
                 setup.core.clone(),
                 &setup.url,
                 setup.registry,
+                includes,
             ),
             catalog: setup.catalog,
             journal: setup.journal,

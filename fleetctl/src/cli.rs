@@ -23,8 +23,8 @@ pub(crate) use fleet::{Agent, AgentVerb, Audit, JoinToken, Queue, Status};
 pub(crate) use job::{Job, JobRef, JobVerb, ListJobs, ReadLog};
 pub(crate) use lazy::Lazy;
 pub(crate) use local::{
-    Compile, CompileOutput, Event, EventKind, Executor, Graph, GraphOutput, Lint, LintOutput,
-    Place, Pull, Run, TextOrJson,
+    Compile, CompileOutput, Event, EventKind, Executor, Graph, GraphOutput, Includes, Lint,
+    LintOutput, Place, Pull, Run, TextOrJson,
 };
 pub(crate) use pipeline::{ListPipelines, NewPipeline, Pipeline, PipelineRef, PipelineVerb};
 pub(crate) use registry::{AddRegistry, Registry, RegistryVerb, TrustPart};

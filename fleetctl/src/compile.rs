@@ -3,7 +3,7 @@
 
 use fleet_language::yaml::to_yaml;
 use fleet_language::{
-    Compiled, Context, Entry, Map, Node, PipelineSource, RefKind, Value, suggest,
+    Compiled, Context, Entry, Map, Node, PipelineSource, Reach, RefKind, Value, suggest,
 };
 use fleet_model::{Plan, PlannedJob};
 use serde_json::json;
@@ -11,7 +11,7 @@ use serde_json::json;
 use crate::cli::{self, CompileOutput, Event, Global, Place};
 use crate::graph;
 use crate::project::Project;
-use crate::{Exit, Failure, findings, snapshot};
+use crate::{Exit, Failure, findings, includes, snapshot};
 
 /// Prints the resolved configuration, or one job of it and why it runs.
 pub(crate) fn run(arguments: &cli::Compile, global: Global) -> Result<Exit, Failure> {
@@ -51,7 +51,11 @@ pub(crate) fn compile_event(place: &Place, event: &Event) -> Result<(Compiled, C
     let snapshot = snapshot::take(&project.root, &snapshot::store_dir(&project.root))?;
     let context = project.context(event, &snapshot, 1, asked)?;
     let root = (project.config_name(), text);
-    let compiled = fleet_language::compile((&root.0, &root.1), &context, &project.files());
+    let reach = Reach {
+        files: &project.files(),
+        fetch: &includes::configured(&project, &place.includes)?,
+    };
+    let compiled = fleet_language::compile((&root.0, &root.1), &context, reach);
     Ok((compiled, context))
 }
 

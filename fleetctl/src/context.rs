@@ -74,7 +74,7 @@ fn from_environment(
 }
 
 /// Where contexts are kept.
-fn config_dir() -> Result<PathBuf, Failure> {
+pub(crate) fn config_dir() -> Result<PathBuf, Failure> {
     let absolute = |name| {
         env::var_os(name)
             .map(PathBuf::from)

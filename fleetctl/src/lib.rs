@@ -20,6 +20,7 @@ mod context;
 mod failure;
 mod findings;
 mod graph;
+mod includes;
 mod interrupt;
 mod lint;
 mod output;
@@ -34,12 +35,24 @@ mod view;
 
 use std::ffi::OsString;
 use std::io::Write;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
 
 use cli::{Cli, Command, Lazy};
 pub(crate) use failure::{Exit, Failure};
+
+/// The user's own folder for what can be made again; none where nothing says where.
+pub(crate) fn user_cache() -> Option<PathBuf> {
+    let absolute = |name| {
+        std::env::var_os(name)
+            .map(PathBuf::from)
+            .filter(|path| path.is_absolute())
+    };
+    let cache = absolute("XDG_CACHE_HOME").or_else(|| Some(absolute("HOME")?.join(".cache")))?;
+    Some(cache.join("fleet"))
+}
 
 /// Runs the command that `arguments` (with the program's name first) ask for.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {

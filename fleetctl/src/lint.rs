@@ -4,13 +4,13 @@ use std::io::Read as _;
 use std::path::Path;
 
 use fleet_language::render::{Style, json, render, sarif};
-use fleet_language::{CODES, Compiled, Severity, code, suggest};
+use fleet_language::{CODES, Compiled, Reach, Severity, code, suggest};
 use serde_json::Value;
 
-use crate::cli::{self, Global, LintOutput, Place};
+use crate::cli::{self, Global, Includes, LintOutput, Place};
 use crate::project::{MAX_FILE, Project};
 use crate::terminal::Terminal;
-use crate::{Exit, Failure};
+use crate::{Exit, Failure, includes};
 
 /// Checks files and prints what was found.
 pub(crate) fn run(arguments: &cli::Lint, global: Global) -> Result<Exit, Failure> {
@@ -21,16 +21,13 @@ pub(crate) fn run(arguments: &cli::Lint, global: Global) -> Result<Exit, Failure
     if arguments.files.is_empty() {
         let project = Project::find(&Place {
             dir: arguments.dir.clone(),
-            file: None,
+            ..Place::default()
         })?;
-        checked.push(check(
-            &project,
-            &project.config_name(),
-            &project.config_text()?,
-        ));
+        let (name, text) = (project.config_name(), project.config_text()?);
+        checked.push(check(&project, &name, &text, &arguments.includes)?);
     }
     for file in &arguments.files {
-        checked.push(check_file(file)?);
+        checked.push(check_file(file, &arguments.includes)?);
     }
     let counts = Counts::of(&checked);
     match arguments.output {
@@ -46,11 +43,11 @@ pub(crate) fn run(arguments: &cli::Lint, global: Global) -> Result<Exit, Failure
 }
 
 /// Checks one file, which is called as it was named: so it is found from here.
-fn check_file(file: &Path) -> Result<Compiled, Failure> {
+fn check_file(file: &Path, includes: &Includes) -> Result<Compiled, Failure> {
     if file != Path::new("-") {
         let project = Project::of_file(file)?;
         let name = file.display().to_string();
-        return Ok(check(&project, &name, &project.config_text()?));
+        return check(&project, &name, &project.config_text()?, includes);
     }
     let project = Project::find(&Place::default())?;
     let mut text = String::new();
@@ -58,11 +55,20 @@ fn check_file(file: &Path) -> Result<Compiled, Failure> {
         .take(MAX_FILE)
         .read_to_string(&mut text)
         .map_err(|error| Failure::usage(format!("read stdin: {error}")))?;
-    Ok(check(&project, "stdin", &text))
+    check(&project, "stdin", &text, includes)
 }
 
-fn check(project: &Project, name: &str, text: &str) -> Compiled {
-    fleet_language::lint((name, text), None, &project.files())
+fn check(
+    project: &Project,
+    name: &str,
+    text: &str,
+    includes: &Includes,
+) -> Result<Compiled, Failure> {
+    let reach = Reach {
+        files: &project.files(),
+        fetch: &includes::configured(project, includes)?,
+    };
+    Ok(fleet_language::lint((name, text), None, reach))
 }
 
 /// How many findings there are of each severity.

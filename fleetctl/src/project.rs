@@ -154,7 +154,7 @@ impl Project {
             iid: number,
             project_variables: variables::read(file, named)?,
             pipeline_variables: event.variables.clone(),
-            inputs: Vec::new(),
+            inputs: event.inputs.clone(),
             changes: changes.map_or(Changes::Unknown, Changes::Known),
         })
     }

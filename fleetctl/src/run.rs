@@ -17,7 +17,7 @@ use std::thread;
 use anyhow::Context as _;
 use fleet_agent::Shell;
 use fleet_coordinator::{About, MOST_SLOTS, Request};
-use fleet_language::{Context, HostCoupling, RefKind};
+use fleet_language::{Context, HostCoupling, Reach, RefKind};
 use fleet_model::{JobState, PipelineId, Plan, Timestamp};
 use tokio::sync::{mpsc, oneshot};
 
@@ -33,7 +33,7 @@ use crate::project::Project;
 use crate::snapshot::{self, Snapshot};
 use crate::terminal::Terminal;
 use crate::view::{self, Form, Logs, State, View, clean};
-use crate::{Exit, Failure};
+use crate::{Exit, Failure, includes};
 
 /// What is written to stdout at once, at most.
 const OUT_BYTES: usize = 64 * 1024;
@@ -55,8 +55,12 @@ pub(crate) fn run(arguments: cli::Run, global: Global) -> Result<Exit, Failure> 
     let mut context = project.context(&arguments.event, &snapshot, workspace.number, asked)?;
     // One machine, one engine: what an earlier job built is there.
     context.project.host_coupling = HostCoupling::OneHost;
-    let compiled =
-        fleet_language::compile((&project.config_name(), &text), &context, &project.files());
+    let fetch = includes::configured(&project, &arguments.place.includes)?;
+    let reach = Reach {
+        files: &project.files(),
+        fetch: &fetch,
+    };
+    let compiled = fleet_language::compile((&project.config_name(), &text), &context, reach);
     findings::print(&compiled, global);
     let Some(plan) = compiled.plan.as_ref().filter(|_| !compiled.has_errors()) else {
         return Ok(Exit::Usage);

@@ -10,6 +10,7 @@ mod binary;
 mod command;
 pub mod docker;
 pub mod fleet;
+mod https;
 mod process;
 mod project;
 mod report;
@@ -20,6 +21,7 @@ mod wait;
 
 pub use binary::{fleetctl, program, repository};
 pub use command::{Command, Finished, Running};
+pub use https::HttpsServer;
 pub use process::Process;
 pub use project::Project;
 pub use report::{JobReport, Report};

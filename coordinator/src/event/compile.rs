@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use fleet_language::evaluate::{EMPTY, FILTERED};
 use fleet_language::render::short;
-use fleet_language::{Commit, Context, Diagnostic, Files, Severity};
+use fleet_language::{Commit, Context, Diagnostic, Files, Reach, Severity};
 use fleet_model::Plan;
 
 use super::{Error, Event, git};
-use crate::source::{AtCommit, GitError, Objects, Repository, Stop, visible};
+use crate::source::{AtCommit, Elsewhere, Failure, GitError, Objects, Repository, Stop, visible};
 
 /// Reading, and then compiling, a configuration is given up after this long.
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -87,11 +87,13 @@ pub(super) async fn find(
     }
 }
 
-/// Compiles a configuration for the context's commit.
+/// Compiles a configuration for the context's commit; `elsewhere` has what is not of
+/// it.
 pub(super) async fn compile(
-    mut objects: Objects,
+    objects: Objects,
     configuration: Configuration,
     context: Context,
+    elsewhere: impl FnOnce(Failure) -> Elsewhere + Send + 'static,
     stop: &Stop,
 ) -> Result<Compiled, Error> {
     let Configuration {
@@ -110,15 +112,18 @@ pub(super) async fn compile(
     };
     let root = path.clone();
     let work = move || {
-        let sha = context.commit.sha.clone();
-        let commit = AtCommit::new(&mut objects, &sha);
+        let failure = Failure::default();
+        let commit = AtCommit::new(objects, &context.commit.sha, failure.clone());
         let files = With {
             commit: &commit,
             others,
         };
-        let compiled = fleet_language::compile((&root, &text), &context, &files);
-        drop(files);
-        match commit.failure() {
+        let reach = Reach {
+            files: &files,
+            fetch: &elsewhere(failure.clone()),
+        };
+        let compiled = fleet_language::compile((&root, &text), &context, reach);
+        match failure.take() {
             Some(error) => Err(error),
             None => Ok(judged(compiled)),
         }

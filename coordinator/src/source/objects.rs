@@ -6,6 +6,7 @@ use std::cell::RefCell;
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
 use std::path::PathBuf;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::rc::Rc;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use fleet_language::{Commit, Files};
@@ -273,47 +274,53 @@ fn without_cut_character(mut text: Vec<u8>) -> Vec<u8> {
     text
 }
 
-/// The files of one commit, as the compiler asks for them.
-pub(crate) struct AtCommit<'a> {
-    objects: RefCell<&'a mut Objects>,
-    commit: &'a str,
-    failure: RefCell<Option<Error>>,
-}
+/// What went wrong first while the compiler asked: what it made of the answers is worth
+/// nothing then.
+#[derive(Clone, Default)]
+pub(crate) struct Failure(Rc<RefCell<Option<Error>>>);
 
-impl<'a> AtCommit<'a> {
-    pub(crate) fn new(objects: &'a mut Objects, commit: &'a str) -> AtCommit<'a> {
-        AtCommit {
-            objects: RefCell::new(objects),
-            commit,
-            failure: RefCell::new(None),
-        }
+impl Failure {
+    pub(crate) fn take(&self) -> Option<Error> {
+        self.0.borrow_mut().take()
     }
 
-    /// What went wrong: what was made of the answers is worth nothing then.
-    pub(crate) fn failure(self) -> Option<Error> {
-        self.failure.into_inner()
-    }
-
-    fn unless_failed<T>(&self, answer: Result<T, Error>) -> Option<T> {
+    fn unless<T>(&self, answer: Result<T, Error>) -> Option<T> {
         match answer {
             Ok(answer) => Some(answer),
             Err(error) => {
-                self.failure.borrow_mut().get_or_insert(error);
+                self.0.borrow_mut().get_or_insert(error);
                 None
             }
         }
     }
 }
 
-impl Files for AtCommit<'_> {
+/// The files of one commit, as the compiler asks for them.
+pub(crate) struct AtCommit {
+    objects: RefCell<Objects>,
+    commit: String,
+    failure: Failure,
+}
+
+impl AtCommit {
+    pub(crate) fn new(objects: Objects, commit: &str, failure: Failure) -> AtCommit {
+        AtCommit {
+            objects: RefCell::new(objects),
+            commit: commit.to_owned(),
+            failure,
+        }
+    }
+}
+
+impl Files for AtCommit {
     fn read(&self, path: &str) -> Option<Vec<u8>> {
-        let answer = self.objects.borrow_mut().file(self.commit, path);
-        self.unless_failed(answer).flatten()
+        let answer = self.objects.borrow_mut().file(&self.commit, path);
+        self.failure.unless(answer).flatten()
     }
 
     fn paths(&self) -> Vec<String> {
-        let answer = self.objects.borrow_mut().paths(self.commit);
-        self.unless_failed(answer).unwrap_or_default()
+        let answer = self.objects.borrow_mut().paths(&self.commit);
+        self.failure.unless(answer).unwrap_or_default()
     }
 }
 

@@ -128,6 +128,7 @@ impl World {
             core: core.clone(),
             url: format!("http://{address}/"),
             registry: None,
+            includes: IncludeSettings::default(),
         };
         let sources = Sources::with_mirrors(&mut records, setup, Transports::Plain).unwrap();
         assert!(records.0.is_empty(), "not taken: {:?}", records.0.keys());

@@ -17,6 +17,16 @@ pub(crate) struct Place {
     /// The pipeline file [default: .gitlab-ci.yml]
     #[arg(long, value_name = "FILE")]
     pub(crate) file: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) includes: Includes,
+}
+
+/// Where includes come from that are not of the project.
+#[derive(Args, Clone, Debug, Default)]
+pub(crate) struct Includes {
+    /// Where included projects, templates and addresses are [default: .fleet/includes.toml]
+    #[arg(long, value_name = "FILE", env = "FLEET_INCLUDES_FILE")]
+    pub(crate) includes: Option<PathBuf>,
 }
 
 /// What the pipeline is for.
@@ -31,9 +41,21 @@ pub(crate) struct Event {
     /// A variable of this pipeline; may be given more than once
     #[arg(long = "variable", value_name = "NAME=VALUE", value_parser = variables::from_flag)]
     pub(crate) variables: Vec<Variable>,
+    /// A value for an input that the configuration's header declares; may be given more than once
+    #[arg(long = "input", value_name = "NAME=VALUE", value_parser = input)]
+    pub(crate) inputs: Vec<(String, serde_json::Value)>,
     /// The project's variables [default: .fleet/variables.toml]
     #[arg(long, value_name = "FILE", env = "FLEET_VARIABLES_FILE")]
     pub(crate) variables_file: Option<PathBuf>,
+}
+
+/// Values of other types than text are read from it, as the input's type says.
+fn input(text: &str) -> Result<(String, serde_json::Value), String> {
+    let (name, value) = text.split_once('=').ok_or("expected NAME=VALUE")?;
+    if name.is_empty() {
+        return Err("expected NAME=VALUE".to_owned());
+    }
+    Ok((name.to_owned(), value.into()))
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -179,6 +201,8 @@ pub(crate) struct Lint {
     /// The project's folder [default: the nearest with the pipeline file, or the repository's top]
     #[arg(long, value_name = "DIR", conflicts_with = "files")]
     pub(crate) dir: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) includes: Includes,
     /// How to print
     #[arg(short, long, value_enum, default_value_t)]
     pub(crate) output: LintOutput,

@@ -8,14 +8,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use fleet_coordinator::{About, Child, PlanChild, Request};
 use fleet_language::render::short;
 use fleet_language::variables::predefined;
-use fleet_language::{Compiled, Context, Files, PipelineSource, RefKind, Severity};
+use fleet_language::{Compiled, Context, Files, PipelineSource, Reach, RefKind, Severity};
 use fleet_model::Source;
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::{docker, select};
-use crate::cli;
 use crate::project::Project;
 use crate::view::clean;
+use crate::{cli, includes};
 
 /// Findings that are told of a configuration.
 const MOST: usize = 10;
@@ -62,7 +62,13 @@ impl Children {
             tree: &self.project.files(),
             others: child.files,
         };
-        let compiled = fleet_language::compile((&name, &child.configuration), &context, &files);
+        let includes = &self.arguments.place.includes;
+        let fetch = includes::configured(&self.project, includes);
+        let reach = Reach {
+            files: &files,
+            fetch: &fetch.map_err(|failure| failure.to_string())?,
+        };
+        let compiled = fleet_language::compile((&name, &child.configuration), &context, reach);
         let Some(plan) = compiled.plan.as_ref().filter(|_| !compiled.has_errors()) else {
             return Err(errors(&compiled));
         };

@@ -4,7 +4,6 @@
 //! Jobs do not build under the project itself: tools that search upward for
 //! their settings would find the working tree's.
 
-use std::env;
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -126,12 +125,7 @@ fn builds_dir(project: &Project, cache: Option<PathBuf>) -> anyhow::Result<(Path
 
 /// `~/.cache/fleet/<name>-<hash of the path>`; none where that cannot be written.
 fn cache_dir(root: &Path) -> Option<PathBuf> {
-    let absolute = |name| {
-        env::var_os(name)
-            .map(PathBuf::from)
-            .filter(|path| path.is_absolute())
-    };
-    let cache = absolute("XDG_CACHE_HOME").or_else(|| Some(absolute("HOME")?.join(".cache")))?;
+    let cache = crate::user_cache()?;
     let hash = Sha1::digest(root.as_os_str().as_encoded_bytes());
     let hash: String = hash
         .iter()
@@ -143,7 +137,7 @@ fn cache_dir(root: &Path) -> Option<PathBuf> {
         .unwrap_or_default()
         .to_string_lossy()
         .into_owned();
-    let dir = cache.join("fleet").join(format!("{name}-{hash}"));
+    let dir = cache.join(format!("{name}-{hash}"));
     fs::create_dir_all(&dir).ok().map(|()| dir)
 }
 
@@ -183,7 +177,7 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let place = Place {
             dir: Some(root.path().to_owned()),
-            file: None,
+            ..Place::default()
         };
         let project = Project::find(&place).unwrap();
         (root, project)

@@ -3,16 +3,23 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use fleet_language::Fetch;
 use fleet_language::fetch::{
     Address, Component, Failed, Opened, Template, Version, Why, pick_version,
 };
+use fleet_language::{Fetch, Files};
 
 use crate::mirror::Mirrors;
 use crate::{Place, Remote, Repository, Sources};
 
 /// Where GitLab's own repository keeps its templates.
 const TEMPLATES_OF_GITLAB: &str = "lib/gitlab/ci/templates";
+
+/// A template of a set of files: at its top, or where GitLab's own repository has them.
+#[must_use]
+pub fn template(files: &dyn Files, name: &str) -> Option<Vec<u8>> {
+    let inner = format!("{TEMPLATES_OF_GITLAB}/{name}");
+    files.read(name).or_else(|| files.read(&inner))
+}
 
 /// What is found where somebody said it is.
 #[derive(Debug)]
@@ -96,11 +103,8 @@ impl Fetch for Configured {
             let example = "templates = \"../gitlab/lib/gitlab/ci/templates\"";
             return Err(self.unconfigured("templates are", example));
         };
-        let path = |folder: &str| format!("{folder}{name}");
         let reading = self.repository(place, |_| true)?.open(None)?;
-        let content = ["", &format!("{TEMPLATES_OF_GITLAB}/")]
-            .iter()
-            .find_map(|folder| reading.files.read(&path(folder)));
+        let content = template(reading.files.as_ref(), name);
         let is_commit = reading.commit.bytes().any(|it| it != b'0');
         Ok(Template {
             commit: is_commit.then_some(reading.commit),

@@ -13,7 +13,7 @@ mod remote;
 mod repository;
 mod sources;
 
-pub use configured::Configured;
+pub use configured::{Configured, template};
 pub use remote::{Allowed, Remote};
 pub use repository::{Reading, Repository};
 pub use sources::{Place, Sources};

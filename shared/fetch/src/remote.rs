@@ -17,7 +17,7 @@ use ureq::http::Uri;
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
 use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::{DefaultConnector, NextTimeout};
-use ureq::{Agent, Error, ResponseExt as _};
+use ureq::{Agent, Error};
 
 use crate::address;
 use crate::copies::Copies;
@@ -79,16 +79,7 @@ impl Remote {
     /// # Errors
     /// [`Failed`]: it may not or cannot be had.
     pub fn get(&self, url: &str, cache: Option<Duration>) -> Result<Vec<u8>, Failed> {
-        if !url.starts_with("https://") {
-            return Err(blocked("only https:// is fetched"));
-        }
-        let uri: Uri = url.parse().map_err(|_| Failed::new(Why::Address))?;
-        if uri.authority().is_some_and(|it| it.as_str().contains('@')) {
-            return Err(blocked("its address holds a user"));
-        }
-        if !self.allowed.covers(url) {
-            return Err(blocked("its address is not allowed here"));
-        }
+        self.check(url).map_err(Failure::told)?;
         if let Some(copy) = cache.and_then(|age| self.copies.get(url, age)) {
             return Ok(copy);
         }
@@ -123,35 +114,83 @@ impl Remote {
                 Failure::Timeout if is_last => Why::Timeout { attempts },
                 Failure::Socket if is_last => Why::Socket { attempts },
                 Failure::Status(_) | Failure::Timeout | Failure::Socket => continue,
-                Failure::Blocked(reason) => return Err(blocked(reason)),
-                Failure::Http => Why::Http,
+                other => return Err(other.told()),
             };
             return Err(Failed::new(why));
         }
     }
 
-    fn once(&self, url: &str, within: Duration) -> Result<Vec<u8>, Failure> {
-        let agent = self.agent.get_or_init(|| agent(&self.allowed));
-        let request = agent.get(url).config().timeout_global(Some(within)).build();
-        let mut response = request.call().map_err(|error| Failure::of(&error))?;
-        // A redirect leads to where the list of what is allowed does not reach.
-        if !self.allowed.covers(&response.get_uri().to_string()) {
-            return Err(Failure::Blocked(
-                "it leads to an address that is not allowed here",
-            ));
+    /// Whether an address may be asked.
+    fn check(&self, url: &str) -> Result<(), Failure> {
+        if !url.starts_with("https://") {
+            return Err(Failure::Blocked("only https:// is fetched"));
         }
-        let code = response.status().as_u16();
-        if code != 200 {
-            return Err(Failure::Status(code));
+        let uri: Uri = url.parse().map_err(|_| Failure::Address)?;
+        if uri.authority().is_none_or(|it| it.as_str().contains('@')) {
+            return Err(Failure::Blocked("its address holds a user"));
         }
-        let mut content = Vec::new();
-        let body = response.body_mut().as_reader();
-        match body.take(MOST).read_to_end(&mut content) {
-            Ok(_) => Ok(content),
-            Err(error) if error.kind() == std::io::ErrorKind::TimedOut => Err(Failure::Timeout),
-            Err(_) => Err(Failure::Socket),
+        if !self.allowed.covers(url) {
+            return Err(Failure::Blocked("its address is not allowed here"));
         }
+        Ok(())
     }
+
+    /// Asks, and follows redirects as far as they may be.
+    fn once(&self, url: &str, within: Duration) -> Result<Vec<u8>, Failure> {
+        let deadline = Instant::now() + within;
+        let agent = self.agent.get_or_init(|| agent(&self.allowed));
+        let mut url = url.to_owned();
+        for _ in 0..=REDIRECTS {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let request = agent.get(&url).config().timeout_global(Some(left)).build();
+            let mut response = request.call().map_err(|error| Failure::of(&error))?;
+            let code = response.status().as_u16();
+            if code == 200 {
+                let body = response.body_mut().as_reader();
+                return content(body);
+            }
+            let leads_to = response.headers().get("location");
+            let leads_to = leads_to.and_then(|value| value.to_str().ok());
+            match leads_to.filter(|_| matches!(code, 301 | 302 | 303 | 307 | 308)) {
+                None => return Err(Failure::Status(code)),
+                Some(location) => url = joined(&url, location),
+            }
+            self.check(&url).map_err(|failure| match failure {
+                Failure::Blocked(_) => {
+                    Failure::Blocked("it leads to an address that is not allowed here")
+                }
+                other => other,
+            })?;
+        }
+        Err(Failure::Blocked("it leads elsewhere too often"))
+    }
+}
+
+fn content(body: impl std::io::Read) -> Result<Vec<u8>, Failure> {
+    let mut content = Vec::new();
+    match body.take(MOST).read_to_end(&mut content) {
+        Ok(_) => Ok(content),
+        Err(error) if error.kind() == std::io::ErrorKind::TimedOut => Err(Failure::Timeout),
+        Err(_) => Err(Failure::Socket),
+    }
+}
+
+/// Where a redirect of an address leads.
+fn joined(url: &str, location: &str) -> String {
+    if location.contains("://") {
+        return location.to_owned();
+    }
+    if location.starts_with("//") {
+        return format!("https:{location}");
+    }
+    let path = url.strip_prefix("https://").unwrap_or(url);
+    let host = path.split(['/', '?', '#']).next().unwrap_or_default();
+    if location.starts_with('/') {
+        return format!("https://{host}{location}");
+    }
+    let path = url.split(['?', '#']).next().unwrap_or_default();
+    let folder = path.rsplit_once('/').map_or(path, |(folder, _)| folder);
+    format!("{folder}/{location}")
 }
 
 enum Failure {
@@ -159,6 +198,7 @@ enum Failure {
     Timeout,
     Socket,
     Http,
+    Address,
     Blocked(&'static str),
 }
 
@@ -168,8 +208,6 @@ impl Failure {
         match error {
             Error::StatusCode(code) => Failure::Status(*code),
             Error::Timeout(_) => Failure::Timeout,
-            Error::RequireHttpsOnly(_) => Failure::Blocked("it leads away from https"),
-            Error::TooManyRedirects => Failure::Blocked("it leads elsewhere too often"),
             Error::Io(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
                 Failure::Blocked(PRIVATE)
             }
@@ -178,10 +216,19 @@ impl Failure {
             _ => Failure::Http,
         }
     }
-}
 
-fn blocked(reason: &str) -> Failed {
-    Failed::new(Why::Blocked(reason.to_owned()))
+    /// As of the first time it was tried.
+    fn told(self) -> Failed {
+        let attempts = 1;
+        Failed::new(match self {
+            Failure::Status(code) => Why::Status { code, attempts },
+            Failure::Timeout => Why::Timeout { attempts },
+            Failure::Socket => Why::Socket { attempts },
+            Failure::Http => Why::Http,
+            Failure::Address => Why::Address,
+            Failure::Blocked(reason) => Why::Blocked(reason.to_owned()),
+        })
+    }
 }
 
 fn agent(allowed: &Arc<Allowed>) -> Agent {
@@ -198,7 +245,7 @@ fn agent(allowed: &Arc<Allowed>) -> Agent {
         .tls_config(tls)
         .https_only(true)
         .http_status_as_error(false)
-        .max_redirects(REDIRECTS)
+        .max_redirects(0)
         // A proxy would be asked for what is looked at here.
         .proxy(None)
         .timeout_connect(Some(CONNECT))

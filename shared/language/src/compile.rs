@@ -9,10 +9,13 @@ use crate::{
     coupling,
     diagnostic::chain,
     evaluate::{self, LeftOut},
-    inputs::Given,
+    inputs::{self, Given},
     resolve::{self, Budget, Included, Includes},
     variables::predefined,
 };
+
+/// Values for inputs that a pipeline may be started with, as in GitLab.
+const MAX_INPUTS: usize = 20;
 
 /// What became of a configuration.
 #[derive(Clone, Debug)]
@@ -123,6 +126,12 @@ fn passes(
     let variables = context.map(variables).unwrap_or_default();
     let changes = context.map_or(&Changes::Unknown, |context| &context.changes);
     let inputs = context.map_or(&[][..], |context| &context.inputs);
+    if inputs.len() > MAX_INPUTS {
+        let message = format!("There cannot be more than {MAX_INPUTS} inputs");
+        let told = Diagnostic::error(inputs::INPUT, message, None);
+        compiled.diagnostics.push(told);
+        return None;
+    }
     let includes = Includes {
         reach,
         variables: &variables,

@@ -77,6 +77,7 @@ impl Works {
             core: core.clone(),
             url: setup.external_url.clone(),
             registry: None,
+            includes: source::IncludeSettings::default(),
         };
         let api = Api {
             core,

@@ -74,3 +74,17 @@ fn a_copy_is_good_for_its_time() {
     }
     assert_eq!(copy(), None);
 }
+
+#[test]
+fn a_redirect_leads_as_its_text_says() {
+    let from = "https://a.example:8443/ci/x.yml?y=/z";
+    for (location, to) in [
+        ("https://b.example/y.yml", "https://b.example/y.yml"),
+        ("//b.example/y.yml", "https://b.example/y.yml"),
+        ("/y.yml", "https://a.example:8443/y.yml"),
+        ("y.yml", "https://a.example:8443/ci/y.yml"),
+        ("http://b.example/", "http://b.example/"),
+    ] {
+        assert_eq!(joined(from, location), to);
+    }
+}
