@@ -66,6 +66,8 @@ pub(crate) enum Kind {
     /// A trigger job of this project or another wants one.
     Downstream {
         upstream: Upstream,
+        /// For the configuration's inputs.
+        inputs: Vec<(String, serde_json::Value)>,
         /// None: with the configuration of the commit.
         child: Option<Box<ChildEvent>>,
     },

@@ -85,7 +85,10 @@ pub(super) async fn of(
         iid,
         project_variables,
         pipeline_variables: event.variables.clone(),
-        inputs: Vec::new(),
+        inputs: match &event.kind {
+            Kind::Downstream { inputs, .. } => inputs.clone(),
+            Kind::Push { .. } | Kind::Create(_) => Vec::new(),
+        },
         predefined: upstream(&event.kind),
     })
 }

@@ -44,12 +44,9 @@ impl Sources {
                 branch,
                 inputs,
             } => {
-                if inputs.is_some() {
-                    let words = "`inputs` of another project's pipeline are not supported yet";
-                    return Err(creation_failed(words).into());
-                }
+                let inputs = read_inputs(inputs.as_deref())?;
                 let branch = branch.as_deref().unwrap_or_default();
-                let made = self.other(order, path, branch, &principal).await;
+                let made = self.other(order, (path, branch, inputs), &principal).await;
                 self.note(order, path, &made).await;
                 made
             }
@@ -108,7 +105,12 @@ impl Sources {
         let event = Event {
             reference,
             object: about.sha.clone(),
-            ..event(order, project, principal, Some(Box::new(child)))
+            ..event(
+                order,
+                project,
+                principal,
+                (Inputs::new(), Some(Box::new(child))),
+            )
         };
         let repository = self.repository(&event.project).await;
         let repository = repository.map_err(|error| failed(&error))?;
@@ -118,8 +120,7 @@ impl Sources {
     async fn other(
         &self,
         order: &Order,
-        path: &str,
-        branch: &str,
+        (path, branch, inputs): (&str, &str, Inputs),
         principal: &Principal,
     ) -> Result<Request, Failed> {
         let not_found = || {
@@ -151,17 +152,29 @@ impl Sources {
         let event = Event {
             reference: found.name,
             object: found.object,
-            ..event(order, project, principal, None)
+            ..event(order, project, principal, (inputs, None))
         };
         self.0.events.downstream(&repository, &event).await
     }
+}
+
+/// Values for the inputs of another project's configuration.
+type Inputs = Vec<(String, serde_json::Value)>;
+
+fn read_inputs(json: Option<&str>) -> Result<Inputs, Refusal> {
+    let Some(json) = json else {
+        return Ok(Inputs::new());
+    };
+    let map: serde_json::Map<String, serde_json::Value> =
+        serde_json::from_str(json).map_err(|error| creation_failed(error.to_string()))?;
+    Ok(map.into_iter().collect())
 }
 
 fn event(
     order: &Order,
     project: Project,
     principal: &Principal,
-    child: Option<Box<ChildEvent>>,
+    (inputs, child): (Inputs, Option<Box<ChildEvent>>),
 ) -> Event {
     Event {
         project,
@@ -169,6 +182,7 @@ fn event(
         object: String::new(),
         kind: Kind::Downstream {
             upstream: order.upstream,
+            inputs,
             child,
         },
         user: principal.user.clone(),

@@ -34,7 +34,7 @@ pub enum Downstream {
         path: String,
         /// Its branch; none: the default branch there.
         branch: Option<String>,
-        /// `inputs` of its configuration: a map in YAML; none: there are none.
+        /// `inputs` of its configuration: an object in JSON; none: there are none.
         inputs: Option<String>,
     },
     /// One of the same project and commit (`trigger:include`).

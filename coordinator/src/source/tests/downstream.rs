@@ -172,10 +172,17 @@ async fn another_projects_pipeline_is_of_its_branch_and_its_user() {
     let url = world.url(Role::Maintainer, "group/lib");
     lib.ok(&["remote", "set-url", "origin", &url]).await;
     lib.ok(&["push", "origin", "main", "main:topic/x"]).await;
+    let header = "spec: {inputs: {name: {}, n: {type: number}}}\n---\n";
+    let body = "job-$[[ inputs.name ]]:\n  script: [x]\n  parallel: $[[ inputs.n ]]\n";
+    let text = format!("{header}{body}");
+    lib.commit(".gitlab-ci.yml", &text, "inputs").await;
+    lib.ok(&["push", "-o", "ci.skip", "origin", "main:topic/inputs"])
+        .await;
     let app = world.clone(Role::Maintainer).await;
     let config = "\
 default-branch: {trigger: group/lib, variables: {B: b}}\n\
 topic: {trigger: {project: group/$LIB, branch: topic/x, strategy: depend}, variables: {LIB: lib}}\n\
+with-inputs: {trigger: {project: group/lib, branch: topic/inputs, inputs: {name: deep, n: 3}}}\n\
 no-branch: {trigger: {project: group/lib, branch: none}}\n\
 no-project: {trigger: group/none}\n";
     app.commit(".gitlab-ci.yml", config, "triggers").await;
@@ -185,10 +192,19 @@ no-project: {trigger: group/none}\n";
         JobState::Success
     );
     assert_eq!(settled(&world, "topic").await.view.state, JobState::Running);
+    let with_inputs = settled(&world, "with-inputs").await;
+    assert_eq!(with_inputs.view.state, JobState::Success, "{with_inputs:?}");
     let mut told = world.told().await;
     told.retain(|line| line.starts_with("pipeline"));
     told.sort();
-    assert_eq!(told, ["pipeline main 2", "pipeline topic/x 2"]);
+    assert_eq!(
+        told,
+        [
+            "pipeline main 2",
+            "pipeline topic/inputs 3",
+            "pipeline topic/x 2"
+        ]
+    );
     let pipelines = world.pipelines().await;
     let made = pipelines.iter().find(|it| it.about.source == "pipeline");
     let made = made.unwrap();

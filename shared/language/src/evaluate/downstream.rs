@@ -19,7 +19,7 @@ pub(super) fn planned(written: &config::Trigger, yaml: Vec<Variable>) -> Trigger
                 path: project.clone(),
                 branch: branch.clone(),
                 inputs: (!inputs.entries.is_empty())
-                    .then(|| to_yaml(&node(Value::Map(inputs.clone()), written.span))),
+                    .then(|| Value::Map(inputs.clone()).to_json().to_string()),
             },
             config::Downstream::Child(files) => child(files, written.span),
         },

@@ -68,7 +68,7 @@ fn files_of_artifacts_are_included_under_names_of_their_own() {
 }
 
 #[test]
-fn a_project_is_named_as_written_and_its_inputs_are_yaml() {
+fn a_project_is_named_as_written_and_its_inputs_are_json() {
     let yaml = "{j: {trigger: {project: g/$P, branch: $B, strategy: mirror, inputs: {a: [1, x]}}}}";
     let trigger = trigger(&plan(yaml, &push()), "j");
     assert_eq!(trigger.strategy, Some(Strategy::Mirror));
@@ -81,7 +81,7 @@ fn a_project_is_named_as_written_and_its_inputs_are_yaml() {
         panic!("{yaml}")
     };
     assert_eq!((path.as_str(), branch.as_deref()), ("g/$P", Some("$B")));
-    assert_eq!(inputs.as_deref(), Some("a:\n  - 1\n  - x\n"));
+    assert_eq!(inputs.as_deref(), Some(r#"{"a":[1,"x"]}"#));
 }
 
 /// What the pipeline of job `j` is started with, by a pipeline with these variables.
