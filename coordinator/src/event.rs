@@ -49,7 +49,12 @@ pub(crate) struct Event {
     pub(crate) token: String,
     /// Variables of its pipeline alone.
     pub(crate) variables: Vec<Variable>,
+    /// Values for the inputs of the configuration.
+    pub(crate) inputs: Inputs,
 }
+
+/// Values for inputs, by name. Texts are read as the input's type says.
+pub(crate) type Inputs = Vec<(String, serde_json::Value)>;
 
 /// What happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,8 +71,6 @@ pub(crate) enum Kind {
     /// A trigger job of this project or another wants one.
     Downstream {
         upstream: Upstream,
-        /// For the configuration's inputs.
-        inputs: Vec<(String, serde_json::Value)>,
         /// None: with the configuration of the commit.
         child: Option<Box<ChildEvent>>,
     },

@@ -64,6 +64,17 @@ const FETCHES: usize = 64;
 /// the repositories' folder is in.
 const CREDENTIALS: &str = "git-credentials";
 
+/// A pipeline that somebody asks for.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct NewPipeline {
+    /// The path of its project.
+    pub(crate) project: String,
+    /// The short or full name of a branch or tag; empty: the default branch.
+    pub(crate) reference: String,
+    pub(crate) variables: HashMap<String, String>,
+    pub(crate) inputs: HashMap<String, String>,
+}
+
 /// What sources work with.
 pub(crate) struct Setup {
     /// The folder of the repositories.
@@ -168,27 +179,24 @@ impl Sources {
         self.clear_deleted().await;
     }
 
-    /// Creates a pipeline for a branch or tag: its short or full name, or nothing for
-    /// the default branch. A mirrored project is fetched first. The pipeline of a
-    /// configuration that is in error is one too.
+    /// Creates a pipeline for a branch or tag. A mirrored project is fetched first. The
+    /// pipeline of a configuration that is in error is one too.
     ///
     /// # Errors
     /// [`Error`]; no pipeline was made.
     pub(crate) async fn create_pipeline(
         &self,
-        project: &str,
-        reference: &str,
-        variables: HashMap<String, String>,
+        wanted: NewPipeline,
         principal: &Principal,
     ) -> Result<PipelineId, Error> {
-        let (project, role) = self.visible(project, principal)?;
+        let (project, role) = self.visible(&wanted.project, principal)?;
         if role < Role::Developer {
             return Err(Error::Denied(format!(
                 "to create a pipeline in {} takes the role developer, and you are {role}",
                 project.path
             )));
         }
-        let variables = options::variables(variables).map_err(Error::Invalid)?;
+        let variables = options::variables(wanted.variables).map_err(Error::Invalid)?;
         self.0
             .journal
             .accepts_work()
@@ -199,7 +207,7 @@ impl Sources {
             // It is the other side's doing, mostly: the caller is told all of it.
             fetched.map_err(Error::NoPipeline)?;
         }
-        let found = find(&project, &repository, reference).await?;
+        let found = find(&project, &repository, &wanted.reference).await?;
         let sets_variables = !variables.is_empty();
         rules::may_create(&project, &found.name, role, sets_variables, "you are")
             .map_err(Error::Denied)?;
@@ -212,6 +220,7 @@ impl Sources {
             user_id: principal.user_id,
             token: principal.token.clone(),
             variables,
+            inputs: options::inputs(wanted.inputs),
         };
         let made = self.0.events.handle(&repository, &event, &Batch::default);
         match made.await? {

@@ -15,6 +15,7 @@ use tonic::{Request, Response, Status};
 use super::caller::Caller;
 use super::{Api, caller, error, show, stream};
 use crate::core::{Handle, PipelineInfo};
+use crate::source::NewPipeline;
 
 /// Pipelines or jobs of one answer, where the caller does not say.
 pub(super) const LIMIT: u32 = 50;
@@ -34,12 +35,17 @@ impl PipelineService for Api {
             project,
             reference,
             variables,
+            inputs,
         } = request.into_inner();
         caller.on_project(&project)?;
-        let created = self
-            .sources
-            .create_pipeline(&project, &reference, variables, caller.principal())
-            .await;
+        let wanted = NewPipeline {
+            project,
+            reference,
+            variables,
+            inputs,
+        };
+        let created = self.sources.create_pipeline(wanted, caller.principal());
+        let created = created.await;
         let id = created.map_err(error::of_event)?;
         self.shown(id).await
     }

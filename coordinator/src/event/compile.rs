@@ -144,7 +144,11 @@ fn judged(compiled: fleet_language::Compiled) -> Compiled {
         all.filter(move |it| it.severity == severity)
     };
     let lines = |severity| -> Vec<String> {
-        let line = |it: &Diagnostic| visible(&short(it, &compiled.sources));
+        let line = |it: &Diagnostic| {
+            let line = short(it, &compiled.sources);
+            let help = it.help.as_deref().map(|help| format!(" ({help})"));
+            visible(&(line + &help.unwrap_or_default()))
+        };
         of(severity).take(MOST).map(line).collect()
     };
     let unwanted = of(Severity::Error).find(|it| [FILTERED, EMPTY].contains(&it.code));

@@ -85,10 +85,7 @@ pub(super) async fn of(
         iid,
         project_variables,
         pipeline_variables: event.variables.clone(),
-        inputs: match &event.kind {
-            Kind::Downstream { inputs, .. } => inputs.clone(),
-            Kind::Push { .. } | Kind::Create(_) => Vec::new(),
-        },
+        inputs: event.inputs.clone(),
         predefined: upstream(&event.kind),
     })
 }

@@ -2,6 +2,8 @@
 
 use fleet_model::Variable;
 
+use super::Inputs;
+
 /// Bytes of the variables of one pipeline.
 const MOST_VARIABLES: usize = 1 << 20;
 /// Characters of a variable's name.
@@ -13,6 +15,7 @@ pub(crate) struct Options {
     /// The option that wants no jobs, as written.
     pub(crate) skip: Option<String>,
     pub(crate) variables: Vec<Variable>,
+    pub(crate) inputs: Inputs,
     /// Options nobody knows.
     pub(crate) unknown: Vec<String>,
 }
@@ -44,6 +47,13 @@ impl Options {
                             .to_owned(),
                     );
                 }
+                ("ci.input", value) => {
+                    let input = value.and_then(|input| input.split_once('='));
+                    let (name, value) = input.filter(|(name, _)| !name.is_empty()).ok_or(
+                        "The push option ci.input is written as -o ci.input=\"NAME=value\".",
+                    )?;
+                    read.inputs.push((name.to_owned(), value.into()));
+                }
                 _ => read.unknown.push(name.chars().take(100).collect()),
             }
         }
@@ -72,6 +82,14 @@ pub(crate) fn variables(
         .collect::<Result<Vec<_>, _>>()?;
     check_size(&read)?;
     Ok(read)
+}
+
+/// Values given for inputs, in order of their names.
+pub(crate) fn inputs(given: impl IntoIterator<Item = (String, String)>) -> Inputs {
+    let given = given.into_iter().map(|(name, value)| (name, value.into()));
+    let mut given: Inputs = given.collect();
+    given.sort_by(|one, other| one.0.cmp(&other.0));
+    given
 }
 
 fn variable_of(key: &str, value: &str) -> Result<Variable, String> {
@@ -140,6 +158,7 @@ mod tests {
         let options = read(&[
             "ci.variable=A=b=c",
             "ci.variable=B=",
+            "ci.input=env=a=b",
             "merge_request.create",
         ]);
         let options = options.unwrap();

@@ -9,7 +9,7 @@ use crate::audit::{Entry, Verdict};
 use crate::catalog::{Catalog, Principal, Project, Role};
 use crate::core::Refusal;
 use crate::downstream::{Failed, Order, Target, creation_failed, read};
-use crate::event::{ChildEvent, Event, Kind};
+use crate::event::{ChildEvent, Event, Inputs, Kind};
 
 impl Sources {
     /// Makes the request of a trigger job's pipeline.
@@ -158,9 +158,6 @@ impl Sources {
     }
 }
 
-/// Values for the inputs of another project's configuration.
-type Inputs = Vec<(String, serde_json::Value)>;
-
 fn read_inputs(json: Option<&str>) -> Result<Inputs, Refusal> {
     let Some(json) = json else {
         return Ok(Inputs::new());
@@ -182,13 +179,13 @@ fn event(
         object: String::new(),
         kind: Kind::Downstream {
             upstream: order.upstream,
-            inputs,
             child,
         },
         user: principal.user.clone(),
         user_id: principal.user_id,
         token: principal.token.clone(),
         variables: order.variables.clone(),
+        inputs,
     }
 }
 

@@ -65,6 +65,17 @@ impl Stop {
         Ok(process)
     }
 
+    /// Ends a process whose answers nobody wants any more.
+    fn end(&self, id: u32) {
+        let mut running = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(at) = running.children.iter().position(|child| child.id() == id) {
+            let mut child = running.children.swap_remove(at);
+            // It may have ended by itself.
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+
     /// Waits for the end of a process that has nothing more to say.
     fn wait(&self, id: u32) -> io::Result<bool> {
         let mut running = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -95,6 +106,7 @@ impl Running {
 
 /// `git cat-file --batch`: a question a line, answers with their sizes.
 struct Batch {
+    process: u32,
     questions: ChildStdin,
     answers: BufReader<ChildStdout>,
 }
@@ -160,12 +172,13 @@ impl Objects {
         let process = self.stop.start(command)?;
         let failed = || Error::file("read the tree of a commit in", &self.repository);
         let mut list = Vec::new();
-        process
+        let stdout = process
             .stdout
             .take(MOST_OF_PATHS + 1)
-            .read_to_end(&mut list)
-            .map_err(failed())?;
-        if list.len() as u64 > MOST_OF_PATHS {
+            .read_to_end(&mut list);
+        if stdout.is_err() || list.len() as u64 > MOST_OF_PATHS {
+            self.stop.end(process.id);
+            stdout.map_err(failed())?;
             return Err(Error::TooMuch {
                 command: NAME,
                 most: list.len() - 1,
@@ -187,9 +200,14 @@ impl Objects {
             None => self.start()?,
         };
         let failed = Error::file("read an object of", &self.repository);
-        let (found, reusable) = batch.ask(name).map_err(failed)?;
+        let (found, reusable) = batch.ask(name).map_err(|error| {
+            self.stop.end(batch.process);
+            failed(error)
+        })?;
         if reusable {
             self.batch = Some(batch);
+        } else {
+            self.stop.end(batch.process);
         }
         Ok(found)
     }
@@ -200,6 +218,7 @@ impl Objects {
         command.stdin(Stdio::piped());
         let process = self.stop.start(command)?;
         Ok(Batch {
+            process: process.id,
             questions: process.stdin.expect("stdin is piped"),
             answers: BufReader::new(process.stdout),
         })
@@ -208,7 +227,9 @@ impl Objects {
 
 impl Drop for Objects {
     fn drop(&mut self) {
-        self.stop.stop();
+        if let Some(batch) = &self.batch {
+            self.stop.end(batch.process);
+        }
     }
 }
 

@@ -253,6 +253,7 @@ impl Sources {
                 user_id: intent.user_id,
                 token: intent.token.clone(),
                 variables: options.variables.clone(),
+                inputs: options.inputs.clone(),
             };
             let with = || intents.change(&rest);
             let outcome = self.0.events.handle(repository, &event, &with).await;

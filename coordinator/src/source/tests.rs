@@ -5,6 +5,7 @@ mod create;
 mod downstream;
 mod fetch;
 mod hostile;
+mod includes;
 mod mirror;
 mod push;
 mod redundant;
@@ -128,7 +129,11 @@ impl World {
             core: core.clone(),
             url: format!("http://{address}/"),
             registry: None,
-            includes: IncludeSettings::default(),
+            includes: IncludeSettings {
+                templates: Some("infra/templates".to_owned()),
+                hosts: vec![("elsewhere.example".to_owned(), "mirrors".to_owned())],
+                ..IncludeSettings::default()
+            },
         };
         let sources = Sources::with_mirrors(&mut records, setup, Transports::Plain).unwrap();
         assert!(records.0.is_empty(), "not taken: {:?}", records.0.keys());
@@ -315,6 +320,16 @@ impl Clone {
 
     async fn head(&self) -> String {
         self.ok(&["rev-parse", "HEAD"]).await.trim().to_owned()
+    }
+}
+
+/// What somebody asks for who gives no inputs.
+fn wanted(project: &str, reference: &str, variables: HashMap<String, String>) -> NewPipeline {
+    NewPipeline {
+        project: project.to_owned(),
+        reference: reference.to_owned(),
+        variables,
+        inputs: HashMap::new(),
     }
 }
 

@@ -67,7 +67,7 @@ pub(crate) enum PipelineVerb {
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:
   fleetctl pipeline create --ref main --watch
-  fleetctl pipeline create --ref v1.0 --variable DEPLOY=yes")]
+  fleetctl pipeline create --ref v1.0 --variable DEPLOY=yes --input target=eu")]
 pub(crate) struct NewPipeline {
     /// The branch or tag
     #[arg(long = "ref", value_name = "REF")]
@@ -75,6 +75,9 @@ pub(crate) struct NewPipeline {
     /// A variable of this pipeline; may be given more than once
     #[arg(long = "variable", value_name = "KEY=VALUE")]
     pub(crate) variables: Vec<Pair>,
+    /// A value for an input that its configuration's header declares; may be given more than once
+    #[arg(long = "input", value_name = "NAME=VALUE")]
+    pub(crate) inputs: Vec<Pair>,
     /// Watch it to its end
     #[arg(short, long)]
     pub(crate) watch: bool,

@@ -64,6 +64,11 @@ async fn create(
             .into_iter()
             .map(|pair| (pair.key, pair.value))
             .collect(),
+        inputs: arguments
+            .inputs
+            .into_iter()
+            .map(|pair| (pair.key, pair.value))
+            .collect(),
     };
     let pipeline = client
         .call(client.pipelines().create_pipeline(request))

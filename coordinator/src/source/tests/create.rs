@@ -7,7 +7,7 @@ async fn create(world: &World, reference: &str, role: Role) -> Result<PipelineId
     let none = HashMap::new();
     world
         .sources
-        .create_pipeline("group/app", reference, none, &principal)
+        .create_pipeline(wanted("group/app", reference, none), &principal)
         .await
 }
 
@@ -55,7 +55,7 @@ async fn variables_are_the_pipelines_own() {
     let create = async |reference, key, who| {
         let made = world
             .sources
-            .create_pipeline("group/app", reference, given(key), who);
+            .create_pipeline(wanted("group/app", reference, given(key)), who);
         made.await.map_err(|error| error.to_string())
     };
     create("topic", "GREETING", &developer).await.unwrap();
@@ -121,7 +121,7 @@ async fn a_project_that_may_not_be_seen_is_not_there() {
     let create = async |path| {
         let made = world
             .sources
-            .create_pipeline(path, "main", HashMap::new(), &principal);
+            .create_pipeline(wanted(path, "main", HashMap::new()), &principal);
         made.await.unwrap_err().to_string()
     };
     assert_eq!(create("group/app").await, "there is no project group/app");

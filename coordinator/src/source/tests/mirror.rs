@@ -44,7 +44,7 @@ async fn create(world: &World, reference: &str) -> Result<PipelineId, String> {
     let principal = world.principal(Role::Maintainer);
     let made = world
         .sources
-        .create_pipeline("group/copy", reference, HashMap::new(), &principal);
+        .create_pipeline(wanted("group/copy", reference, HashMap::new()), &principal);
     made.await.map_err(|error| error.to_string())
 }
 

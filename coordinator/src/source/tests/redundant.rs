@@ -45,7 +45,7 @@ async fn what_asks_for_the_same_commit_cancels_nothing() {
     let principal = world.principal(Role::Maintainer);
     let again = world
         .sources
-        .create_pipeline("group/app", "main", HashMap::new(), &principal);
+        .create_pipeline(wanted("group/app", "main", HashMap::new()), &principal);
     again.await.unwrap();
     assert_eq!(statuses(&world).await, ["main pending", "main pending"]);
 }
