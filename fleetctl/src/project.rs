@@ -15,7 +15,7 @@ use fleet_model::{ProjectId, Variable};
 
 use crate::Failure;
 use crate::cli::{Event, EventKind, Place};
-use crate::repository::{git, is_git_installed};
+use crate::repository::{Repository, git, is_git_installed};
 use crate::snapshot::Snapshot;
 use crate::variables;
 
@@ -414,6 +414,10 @@ impl Files for WorkingTree<'_> {
         (is_inside && file.is_file())
             .then(|| read_start(&file).ok())
             .flatten()
+    }
+
+    fn are_all(&self) -> bool {
+        Repository::discover(self.root).is_ok_and(|found| found.is_some())
     }
 
     fn paths(&self) -> Vec<String> {

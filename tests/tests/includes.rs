@@ -94,6 +94,35 @@ fn what_nobody_said_where_it_is_is_told_with_the_line_to_write() -> Result<()> {
 }
 
 #[test]
+fn lint_warns_of_what_it_cannot_have_and_checks_the_rest() -> Result<()> {
+    let yaml = "include: {template: Jobs/SAST.gitlab-ci.yml}\nunit:\n  extends: .go\n";
+    let project = Project::with_pipeline(yaml)?;
+    let linted = project.fleetctl(&["lint"])?.finish()?;
+    linted.expect_exit(0)?;
+    linted.expect_text("warning[include-unknown]: Included file `Jobs/SAST.gitlab-ci.yml`")?;
+    linted.expect_text("templates = ")?;
+    let strict = project.fleetctl(&["lint", "--strict"])?.finish()?;
+    strict.expect_exit(1)?;
+    project.write(".gitlab-ci.yml", format!("{yaml}  script: x\n  scirpt: x\n"))?;
+    project.fleetctl(&["lint"])?.finish()?.expect_exit(2)?;
+
+    // A file that somebody has of a project, without the project.
+    let folder = project.marks();
+    fs::write(
+        folder.join("one.yml"),
+        "include: ci/a.yml\nunit: {extends: .go}\n",
+    )?;
+    let alone = project.fleetctl(&["lint", "one.yml"])?.in_folder(&folder);
+    let alone = alone.finish()?;
+    alone.expect_exit(0)?;
+    alone.expect_text("one.yml:1:10")?;
+    project.write("one.yml", "include: ci/a.yml\nunit: {extends: .go}\n")?;
+    let known = project.fleetctl(&["lint", "one.yml"])?.finish()?;
+    known.expect_exit(2)?;
+    known.expect_text("Local file `ci/a.yml` does not exist!")
+}
+
+#[test]
 fn addresses_are_fetched_where_they_are_allowed_and_nothing_is_shown_of_others() -> Result<()> {
     let server = HttpsServer::start()?;
     let found = |path: &str, body: &str| server.answer(path, "200 OK", "", body);

@@ -1,8 +1,13 @@
 //! The front door: a file and an event in, a plan and everything there is to say
 //! out.
 
+mod missed;
+#[cfg(test)]
+mod tests;
+
 use fleet_model::{Plan, Variable};
 
+use self::missed::Missed;
 use crate::{
     Changes, Context, Diagnostic, FileId, Node, Reach, Severity, Sources, Span, Value,
     config::{self, Config},
@@ -10,7 +15,7 @@ use crate::{
     diagnostic::chain,
     evaluate::{self, LeftOut},
     inputs::{self, Given},
-    resolve::{self, Budget, Included, Includes},
+    resolve::{self, Budget, Included, Includes, World},
     variables::predefined,
 };
 
@@ -65,15 +70,15 @@ pub fn compile<'r>(root: (&str, &str), context: &Context, reach: impl Into<Reach
 /// Checks a configuration for all events.
 ///
 /// A `context` gives the variables that paths and rules of includes may use;
-/// without one they are unset.
+/// without one they are unset. Files that `reach` cannot get, and that may be fine
+/// elsewhere, are a warning; what they could bring is not missed.
 #[must_use]
 pub fn lint<'r>(
     root: (&str, &str),
     context: Option<&Context>,
     reach: impl Into<Reach<'r>>,
 ) -> Compiled {
-    let reach = reach.into();
-    let (mut compiled, config) = check(root, context, reach);
+    let (mut compiled, config) = check_in(World::Open, root, context, reach.into());
     if let Some(config) = config {
         compiled.diagnostics.extend(coupling::lint(&config));
         sort(&mut compiled.diagnostics);
@@ -84,11 +89,19 @@ pub fn lint<'r>(
 
 /// Everything that does not depend on the event, includes apart.
 pub(crate) fn check<'r>(
-    (path, text): (&str, &str),
+    root: (&str, &str),
     context: Option<&Context>,
     reach: impl Into<Reach<'r>>,
 ) -> (Compiled, Option<Config>) {
-    let reach = reach.into();
+    check_in(World::Closed, root, context, reach.into())
+}
+
+fn check_in(
+    world: World,
+    (path, text): (&str, &str),
+    context: Option<&Context>,
+    reach: Reach<'_>,
+) -> (Compiled, Option<Config>) {
     let mut sources = Sources::default();
     let root = sources.add(path, text);
     let mut compiled = Compiled {
@@ -99,13 +112,14 @@ pub(crate) fn check<'r>(
         included: Vec::new(),
         diagnostics: Vec::new(),
     };
-    let config = passes(&mut compiled, root, context, reach);
+    let config = passes(world, &mut compiled, root, context, reach);
     sort(&mut compiled.diagnostics);
     (compiled, config)
 }
 
 /// Pass after pass, until one cannot go on.
 fn passes(
+    world: World,
     compiled: &mut Compiled,
     root: FileId,
     context: Option<&Context>,
@@ -137,6 +151,7 @@ fn passes(
         variables: &variables,
         changes,
         inputs: &Given::to_pipeline(inputs),
+        world,
     };
     let loaded = resolve::load(&mut compiled.sources, root, includes);
     let all = &mut compiled.diagnostics;
@@ -151,19 +166,23 @@ fn passes(
     };
 
     let mut budget = Budget::new(&map);
+    let mut missed = Missed::new(loaded.is_partial);
     let (map, found) = resolve::extends(map, &mut budget);
+    let found = missed.without(found);
     let stop = !found.is_empty();
     all.extend(found);
     if stop {
         return None;
     }
     let (map, found) = resolve::references(map, &mut budget);
+    let found = missed.without(found);
     let stop = !found.is_empty();
     all.extend(found);
     if stop {
         return None;
     }
-    let (config, mut found) = config::check(&compiled.sources, &map, span);
+    let (config, found) = config::check(&compiled.sources, &map, span);
+    let mut found = missed.without(found);
     chain::explain(&mut found, &compiled.sources, &map);
     all.extend(found);
     if all.iter().any(|it| it.severity == Severity::Error) {
@@ -201,6 +220,3 @@ fn tidy(diagnostics: &mut Vec<Diagnostic>) {
         diagnostics.retain(|it| it.code != "no-jobs");
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -171,4 +171,10 @@ pub trait Files {
 
     /// All files of the commit, from its root, in no particular order.
     fn paths(&self) -> Vec<String>;
+
+    /// Whether these are all files of a repository: what is not among them is known not
+    /// to be there.
+    fn are_all(&self) -> bool {
+        true
+    }
 }

@@ -207,6 +207,24 @@ pub enum Why {
     Internal(String),
 }
 
+impl Why {
+    /// Whether it says that the configuration is wrong; else it may be fine elsewhere.
+    #[must_use]
+    pub fn is_definite(&self) -> bool {
+        match self {
+            Why::Missing | Why::NoReference | Why::Address => true,
+            Why::Status { code, .. } => *code < 500,
+            Why::Unconfigured
+            | Why::Blocked(_)
+            | Why::Timeout { .. }
+            | Why::Socket { .. }
+            | Why::Http
+            | Why::Deadline
+            | Why::Internal(_) => false,
+        }
+    }
+}
+
 impl fmt::Display for Why {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -6,6 +6,7 @@ mod hostile;
 mod includes;
 mod language;
 mod no_runtime;
+mod open_world;
 mod triggers;
 mod values;
 

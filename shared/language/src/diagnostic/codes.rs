@@ -57,6 +57,7 @@ pub const CODES: &[Code] = codes![
     Warning "host-coupling-unpushed",
     Warning "ignored-document",
     Error "include",
+    Warning "include-unknown",
     Error "invalid-expression",
     Error "invalid-extends",
     Error "invalid-float",

@@ -26,7 +26,7 @@ use self::{
 };
 use super::nearest::Nearest;
 use crate::{
-    Changes, Diagnostic, FileId, Node, Reach, Sources, Span, Value,
+    Changes, Diagnostic, FileId, Node, Reach, Severity, Sources, Span, Value,
     expression::Lookup,
     fetch::{Failed, Why},
     inputs,
@@ -36,6 +36,9 @@ use crate::{
 };
 
 pub use self::record::{Included, Kind};
+
+/// The code of files that are left out of an open world.
+const UNKNOWN: &str = "include-unknown";
 
 /// Files that one configuration may include; the same one twice counts twice.
 const MAX_FILES: usize = 150;
@@ -58,6 +61,18 @@ pub(crate) struct Includes<'a> {
     pub(crate) changes: &'a Changes,
     /// Values for the root file's inputs.
     pub(crate) inputs: &'a [inputs::Given],
+    /// Whether files that cannot be had here may be left out.
+    pub(crate) world: World,
+}
+
+/// Whether all that a configuration includes has to be here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum World {
+    /// What cannot be had is an error.
+    Closed,
+    /// What may well be had elsewhere is only told of, and what it could explain is not
+    /// held against the rest.
+    Open,
 }
 
 /// What came of the root file and all that it includes.
@@ -67,10 +82,13 @@ pub(crate) struct Loaded {
     pub(crate) tree: Option<Node>,
     /// The files that were included, in the order they were read.
     pub(crate) included: Vec<Included>,
+    /// Whether a file is missing that may well be had elsewhere.
+    pub(crate) is_partial: bool,
     pub(crate) diagnostics: Vec<Diagnostic>,
 }
 
-/// Reads the root file and everything it includes.
+/// Reads the root file and everything it includes. There is no tree where anything of it
+/// is wrong.
 pub(crate) fn load(sources: &mut Sources, root: FileId, includes: Includes<'_>) -> Loaded {
     let bytes = sources.get(root).map_or(0, |file| file.text.len());
     let mut loader = Loader {
@@ -97,6 +115,10 @@ pub(crate) fn load(sources: &mut Sources, root: FileId, includes: Includes<'_>) 
     match tree {
         Ok(tree) => loader.loaded.tree = tree,
         Err(diagnostic) => loader.loaded.diagnostics.push(diagnostic),
+    }
+    let mut found = loader.loaded.diagnostics.iter();
+    if found.any(|it| it.severity == Severity::Error) {
+        loader.loaded.tree = None;
     }
     if loader.lookup.patterns.is_exhausted() {
         let message = "the regular expressions in the rules of includes are too large together";
@@ -161,28 +183,23 @@ impl<'a> Loader<'a> {
             _ => (vec![include.value], true),
         };
         let mut merged = Pile::default();
-        let mut complete = true;
         for item in items.iter().filter(|item| !item.is_null()) {
             self.one_more(item)?;
-            let Some(wanted) = self.entry(item, alone, origin) else {
-                complete = false;
-                continue;
-            };
-            for wanted in wanted {
-                match self.file(&wanted, origin)? {
-                    Some(Node {
-                        value: Value::Map(map),
-                        ..
-                    }) => merged.lay(map),
-                    Some(_) => {}
-                    None => complete = false,
+            let wanted = self.entry(item, alone, origin);
+            for wanted in wanted.into_iter().flatten() {
+                if let Some(Node {
+                    value: Value::Map(map),
+                    ..
+                }) = self.file(&wanted, origin)?
+                {
+                    merged.lay(map);
                 }
             }
         }
         if let Value::Map(own) = body.value {
             merged.lay(own);
         }
-        Ok(complete.then(|| Node {
+        Ok(Some(Node {
             span: body.span,
             value: Value::Map(merged.finish()),
         }))
@@ -254,6 +271,9 @@ impl<'a> Loader<'a> {
     /// Tells a failure to get something, in the words that go with its kind; what
     /// cannot go better with the next file ends everything.
     fn failed<T>(&mut self, failed: &Failed, message: String, span: Span) -> Perhaps<T> {
+        if self.includes.world == World::Open && !failed.why.is_definite() {
+            return Ok(self.unknown(message, failed.help.clone(), span));
+        }
         let message = match &failed.why {
             Why::Deadline => "Request timed out when fetching configuration files.".to_owned(),
             _ => message,
@@ -265,6 +285,18 @@ impl<'a> Loader<'a> {
         }
         self.loaded.diagnostics.push(diagnostic);
         Ok(None)
+    }
+}
+
+impl Loader<'_> {
+    /// Goes on without a file that may well be had elsewhere.
+    fn unknown<T>(&mut self, message: String, help: Option<String>, span: Span) -> Option<T> {
+        let mut told = Diagnostic::warning(UNKNOWN, message, Some(span));
+        told.help = help;
+        let note = "what this file could bring is not missed in the rest of the configuration";
+        self.loaded.diagnostics.push(told.note(note, None));
+        self.loaded.is_partial = true;
+        None
     }
 }
 

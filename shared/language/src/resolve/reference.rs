@@ -14,7 +14,7 @@ const MAX_DEPTH: usize = 100;
 
 /// Replaces all references of a configuration by what they point to.
 ///
-/// Each that leads nowhere is told; the value is null there.
+/// Each that leads nowhere is told; an empty list stands there, which most places take.
 pub(crate) fn references(root: Map, budget: &mut Budget) -> (Map, Vec<Diagnostic>) {
     let mut pass = Pass {
         root: &root,
@@ -150,7 +150,7 @@ impl<'r> Pass<'r, '_> {
     fn target(&mut self, path: &'r [Node], span: Span, depth: usize) -> Result<Node, Diagnostic> {
         let nothing = Node {
             span,
-            value: Value::Null,
+            value: Value::Seq(Vec::new()),
         };
         let names: Option<Vec<&str>> = path.iter().map(Node::as_str).collect();
         let Some(names) = names.filter(|names| !names.is_empty()) else {

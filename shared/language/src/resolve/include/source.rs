@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use super::{
-    Included, Loader, Perhaps,
+    Included, Loader, Perhaps, World,
     entry::{Wanted, What},
     integrity,
     origin::Origin,
@@ -140,6 +140,10 @@ impl<'a> Loader<'a> {
         };
         let Some(bytes) = files.read(path) else {
             let message = format!("Local file `{shown}` does not exist!");
+            if self.includes.world == World::Open && !files.are_all() {
+                let help = "there is no repository around the file that includes it".to_owned();
+                return self.unknown(message, Some(help), span);
+            }
             return self.missing(path, message, span, &origin);
         };
         if is_blank(&bytes) {
