@@ -8,6 +8,7 @@
 
 mod admit;
 mod clock;
+mod cross;
 mod deploy;
 mod downstream;
 mod effects;

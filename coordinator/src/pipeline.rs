@@ -19,7 +19,7 @@ use crate::watch;
 
 pub(crate) use record::{JobRecord, PipelineRecord};
 pub(crate) use source::refspecs;
-pub(crate) use spec::{Facts, dependencies, job_spec, reported};
+pub(crate) use spec::{Facts, dependencies, dependency, job_spec, reported};
 
 /// What a pipeline is made of.
 #[derive(Clone, Debug)]

@@ -266,6 +266,7 @@ fn job(name: &str, stage: usize) -> PlannedJob {
         artifacts: Vec::new(),
         caches: Vec::new(),
         hooks: Vec::new(),
+        cross_needs: Vec::new(),
         trigger: None,
         overriding: Vec::new(),
     }

@@ -87,6 +87,37 @@ after:
     })
 }
 
+#[test]
+fn jobs_get_files_and_artifacts_of_other_projects_that_their_user_may_see() -> Result<()> {
+    Setup::hosts(2).run(|fleet| {
+        fleet.project(APP)?;
+        fleet.project(LIB)?;
+        let ann = fleet.person("ann", "maintainer")?;
+        let lib = ann.clone_of(LIB)?;
+        lib.write(
+            "ci/check.yml",
+            "spec: {inputs: {name: }}\n---\n\"check-$[[ inputs.name ]]\":\n  script: 'true'\n",
+        )?;
+        lib.push_pipeline(
+            "build:\n  script: [echo from-lib > lib.txt, echo VERSION=7 > facts.env]\n  \
+             artifacts: {paths: [lib.txt], reports: {dotenv: facts.env}}\n",
+        )?;
+        let built = ann.pipeline(LIB, "last")?;
+        ensure!(ann.wait_end(&built, SOON)?.status == "success");
+        let config = "include: [{project: group/lib, file: ci/check.yml, inputs: {name: a}}]\n\
+             use:\n  needs: [{project: group/lib, job: build, ref: main, artifacts: true}]\n  \
+             script: 'echo \"$(cat lib.txt) $VERSION\" > $MARKS/used'\n";
+        ann.clone_of(APP)?.push_pipeline(config)?;
+        let pushed = ann.pipeline(APP, "last")?;
+        let ended = ann.wait_end(&pushed, SOON)?;
+        ensure!(ended.status == "success", "{ended:?}");
+        ensure!(ann.job(&ended, "check-a")?.status == "success");
+        let used = fleet.mark("used")?.join(" ");
+        ensure!(used == "from-lib 7", "{used}");
+        Ok(())
+    })
+}
+
 /// Pushes a trigger job to a coordinator that dies at `point`; when it is back, there
 /// is one child.
 fn trigger_and_die_at(point: &str) -> Result<()> {

@@ -103,7 +103,10 @@ fn lint_warns_of_what_it_cannot_have_and_checks_the_rest() -> Result<()> {
     linted.expect_text("templates = ")?;
     let strict = project.fleetctl(&["lint", "--strict"])?.finish()?;
     strict.expect_exit(1)?;
-    project.write(".gitlab-ci.yml", format!("{yaml}  script: x\n  scirpt: x\n"))?;
+    project.write(
+        ".gitlab-ci.yml",
+        format!("{yaml}  script: x\n  scirpt: x\n"),
+    )?;
     project.fleetctl(&["lint"])?.finish()?.expect_exit(2)?;
 
     // A file that somebody has of a project, without the project.

@@ -73,6 +73,7 @@ macro_rules! cases {
 cases! {
     child_pipeline_runs_with_its_parent: "child",
     child_pipeline_of_a_jobs_artifacts: "child-dynamic",
+    jobs_of_a_child_get_artifacts_of_its_parent: "child-needs",
     each_combination_starts_a_child_pipeline: "child-matrix",
     failing_child_fails_who_waits_for_it: "child-failure",
     artifacts_keep_modes_links_and_what_the_result_allows: "artifact-edges",

@@ -135,7 +135,7 @@ impl Core {
     }
 
     /// The variables that people set up for the project, as the job gets them.
-    fn project_settings(
+    pub(super) fn project_settings(
         &self,
         pipeline: &Pipeline,
         index: usize,
@@ -170,7 +170,10 @@ impl Core {
     }
 
     /// A pipeline and those that it comes from, the newest first.
-    fn ancestors<'a>(&'a self, pipeline: &'a Pipeline) -> impl Iterator<Item = &'a Pipeline> {
+    pub(super) fn ancestors<'a>(
+        &'a self,
+        pipeline: &'a Pipeline,
+    ) -> impl Iterator<Item = &'a Pipeline> {
         std::iter::successors(Some(pipeline), |pipeline| {
             let upstream = pipeline.request.upstream?;
             self.pipelines.get(&upstream.pipeline)
@@ -259,7 +262,7 @@ impl Core {
         })
     }
 
-    fn set_refusal(&mut self, job: JobId, words: String) {
+    pub(super) fn set_refusal(&mut self, job: JobId, words: String) {
         if let Some((pipeline, index)) = self.find_mut(job) {
             pipeline.jobs[index].refusal = Some(words);
             self.dirty.insert(job);

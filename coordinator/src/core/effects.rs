@@ -84,7 +84,8 @@ impl Core {
             return;
         };
         let is_bridge = pipeline.request.plan.jobs[index].trigger.is_some();
-        if state == JobState::Preparing || (is_bridge && state == JobState::Running) {
+        let begins = matches!(state, JobState::Preparing | JobState::Pending);
+        if begins || (is_bridge && state == JobState::Running) {
             pipeline.jobs[index].refusal = None;
         }
         if let Some(Some(words)) = ended_as {

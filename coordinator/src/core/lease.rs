@@ -48,6 +48,10 @@ impl Core {
         if let Some(refuse) = self.refusal(job) {
             return vec![refuse, Input::Released { agent, fence }];
         }
+        if let Err(words) = self.cross_jobs(job) {
+            let refuse = self.missing_dependency(job, words);
+            return vec![refuse, Input::Released { agent, fence }];
+        }
         match self.hand_out(wanted) {
             Ok(()) => Vec::new(),
             Err(why) => {
@@ -87,6 +91,8 @@ impl Core {
         };
         let server = self.server.clone();
         let environment = self.environment_of(job);
+        let cross = self.cross_jobs(job)?;
+        let (cross, cross_reported) = self.cross_given(&cross);
         let old = self.renew_artifacts(job);
         let (pipeline, index) = self.find_mut(job).ok_or("its pipeline is gone")?;
         let record = &mut pipeline.jobs[index];
@@ -127,7 +133,11 @@ impl Core {
             pipeline: pipeline.id,
             index,
             agent: agent.clone(),
-            dependencies: archives(pipeline, index),
+            dependencies: {
+                let mut all = archives(pipeline, index);
+                all.extend(cross.iter().map(|given| given.job));
+                all
+            },
         };
         let id = pipeline.id;
         let watch = pipeline.watch.clone();
@@ -150,6 +160,8 @@ impl Core {
             registries,
             deploy_login,
             environment,
+            cross,
+            cross_reported,
         };
         let spec = job_spec(&self.pipelines[&id], index, facts);
         let spec = spec.map_err(|error| error.to_string())?;
@@ -271,8 +283,8 @@ impl Core {
         if !lease.dependencies.contains(&job) {
             return None;
         }
-        let pipeline = self.pipelines.get(&lease.pipeline)?;
-        let artifacts = &pipeline.jobs[pipeline.index_of(job)?].artifacts;
+        let (pipeline, index) = self.find(job)?;
+        let artifacts = &pipeline.jobs[index].artifacts;
         let archive = artifacts.iter().find(|stored| stored.kind == "archive")?;
         Some(archive.path(&self.blobs))
     }

@@ -104,7 +104,12 @@ impl Core {
                 pipeline: pipeline.id,
                 index,
                 agent: view.agent.clone(),
-                dependencies: archives(pipeline, index),
+                dependencies: {
+                    let mut all = archives(pipeline, index);
+                    // What is gone by now was fetched, or fails its job.
+                    all.extend(self.cross_jobs(view.job).unwrap_or_default());
+                    all
+                },
             };
             if let Some(token) = pipeline.jobs[index].token.clone() {
                 self.tokens.insert(token, view.fence);

@@ -32,6 +32,10 @@ pub(crate) struct Facts<'a> {
     pub(crate) registries: Vec<RegistryLogin>,
     /// The environment it names.
     pub(crate) environment: Option<EnvironmentId>,
+    /// Archives of jobs of other pipelines.
+    pub(crate) cross: Vec<Dependency>,
+    /// What those jobs reported with dotenv.
+    pub(crate) cross_reported: Vec<Variable>,
     /// User and password of its project's deploy token for jobs.
     pub(crate) deploy_login: Option<(String, String)>,
 }
@@ -63,7 +67,8 @@ pub(crate) fn job_spec(
         agent_name: facts.agent,
         agent_tags: facts.agent_tags,
     };
-    let dotenv = reported(pipeline, job);
+    let mut dotenv = reported(pipeline, job);
+    dotenv.extend(facts.cross_reported);
     let mut all = predefined::for_attempt(&lease, plan, job, dotenv, facts.settings);
     if let Some(EnvironmentId(id)) = facts.environment {
         all.insert(0, Variable::new("CI_ENVIRONMENT_ID", id.to_string()));
@@ -98,7 +103,11 @@ pub(crate) fn job_spec(
         services: job.services.clone(),
         artifacts: job.artifacts.clone(),
         caches: job.caches.clone(),
-        dependencies: dependencies(pipeline, job),
+        dependencies: {
+            let mut all = dependencies(pipeline, job);
+            all.extend(facts.cross);
+            all
+        },
         hooks: job.hooks.clone(),
         registries: facts.registries,
     })
@@ -119,19 +128,20 @@ fn steps(job: &PlannedJob) -> Vec<Step> {
 pub(crate) fn dependencies(pipeline: &Pipeline, job: &PlannedJob) -> Vec<Dependency> {
     job.artifacts_from
         .iter()
-        .filter_map(|from| {
-            let archive = pipeline.jobs[*from]
-                .artifacts
-                .iter()
-                .find(|stored| stored.kind == "archive")?;
-            Some(Dependency {
-                job: pipeline.job_id(*from),
-                name: pipeline.request.plan.jobs[*from].name.clone(),
-                filename: archive.filename.clone(),
-                size: archive.size,
-            })
-        })
+        .filter_map(|from| dependency(pipeline, *from))
         .collect()
+}
+
+/// The archive of the job at `index`, if it left one.
+pub(crate) fn dependency(pipeline: &Pipeline, index: usize) -> Option<Dependency> {
+    let mut artifacts = pipeline.jobs[index].artifacts.iter();
+    let archive = artifacts.find(|stored| stored.kind == "archive")?;
+    Some(Dependency {
+        job: pipeline.job_id(index),
+        name: pipeline.request.plan.jobs[index].name.clone(),
+        filename: archive.filename.clone(),
+        size: archive.size,
+    })
 }
 
 /// What the jobs it takes artifacts from reported with dotenv.

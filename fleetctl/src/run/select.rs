@@ -377,6 +377,7 @@ pub(super) mod tests {
             artifacts: Vec::new(),
             caches: Vec::new(),
             hooks: Vec::new(),
+            cross_needs: Vec::new(),
             trigger: None,
             overriding: Vec::new(),
         }

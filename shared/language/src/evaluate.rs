@@ -18,7 +18,7 @@ mod workflow;
 
 use fleet_model::{Plan, PlannedJob, Variable};
 
-use crate::config::{Config, CrossSource, Job, Rule};
+use crate::config::{Config, Job, Rule};
 use crate::{Context, Diagnostic, Files, Severity, Span, coupling};
 use event::{Around, Event};
 use seed::Decision;
@@ -148,12 +148,7 @@ fn attempt(
 /// What a job asks for that cannot be run.
 fn unsupported(job: &Job) -> Vec<Diagnostic> {
     let upstream = job.upstream.as_ref().map(|it| ("needs:pipeline", it.span));
-    let cross = job.cross_needs.iter().filter(|need| need.artifacts);
-    let cross = cross.map(|need| match need.source {
-        CrossSource::Pipeline(_) => ("needs:pipeline", need.span),
-        CrossSource::Project { .. } => ("needs:project", need.span),
-    });
-    let all = upstream.into_iter().chain(cross);
+    let all = upstream.into_iter();
     all.map(|(what, span)| not_supported(&format!("{}:{what}", job.name), span))
         .collect()
 }

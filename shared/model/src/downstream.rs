@@ -57,6 +57,34 @@ pub struct ChildArtifact {
     pub job: String,
 }
 
+/// A job outside of the pipeline whose artifacts a job gets (`needs:pipeline:job`,
+/// `needs:project`). Texts are as they are written, and are expanded when the job starts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CrossNeed {
+    /// Where it is.
+    pub source: CrossSource,
+    /// Its name.
+    pub job: String,
+    /// The artifacts may be missing.
+    pub optional: bool,
+}
+
+/// Where a needed job outside of the pipeline is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CrossSource {
+    /// In the pipeline of this number: of the same project, and started by what
+    /// started this one.
+    Pipeline(String),
+    /// In the last successful pipeline of a branch or tag.
+    Project {
+        /// The project.
+        path: String,
+        /// The branch or tag.
+        reference: String,
+    },
+}
+
 /// `trigger:strategy`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

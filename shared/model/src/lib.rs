@@ -13,7 +13,7 @@ mod state;
 mod time;
 mod variable;
 
-pub use downstream::{ChildArtifact, Downstream, Strategy, Trigger};
+pub use downstream::{ChildArtifact, CrossNeed, CrossSource, Downstream, Strategy, Trigger};
 pub use id::{AgentName, Fence, JobId, PipelineId, ProjectId};
 pub use job::{
     Artifact, ArtifactFormat, ArtifactWhen, Cache, Dependency, Hook, Image, JobSpec, PullPolicy,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Artifact, Cache, Hook, Image, Service, Trigger, Variable};
+use crate::{Artifact, Cache, CrossNeed, Hook, Image, Service, Trigger, Variable};
 
 /// A pipeline that is to be created: a DAG of job specs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,6 +34,9 @@ pub struct PlannedJob {
     pub scheduling: Scheduling,
     /// Indexes into [`Plan::jobs`]: whose artifacts it gets, in this order.
     pub artifacts_from: Vec<usize>,
+    /// Jobs of other pipelines whose artifacts it gets, behind those of its own.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub cross_needs: Vec<CrossNeed>,
     /// When it runs.
     pub when: When,
     /// Whether its failure fails the pipeline.

@@ -213,6 +213,7 @@ fn request(project: ProjectId) -> NewPipeline {
         artifacts: Vec::new(),
         caches: Vec::new(),
         hooks: Vec::new(),
+        cross_needs: Vec::new(),
         trigger: None,
     };
     let mut build = job("build", When::OnSuccess);

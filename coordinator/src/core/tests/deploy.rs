@@ -217,6 +217,7 @@ fn job(name: &str, action: EnvironmentAction) -> PlannedJob {
         artifacts: Vec::new(),
         caches: Vec::new(),
         hooks: Vec::new(),
+        cross_needs: Vec::new(),
         trigger: None,
     }
 }

@@ -1,7 +1,7 @@
 //! What a trigger job starts, as far as the plan knows it: the rest waits for the
 //! job's turn.
 
-use fleet_model::{ChildArtifact, Downstream, Strategy, Trigger, Variable};
+use fleet_model::{ChildArtifact, CrossNeed, CrossSource, Downstream, Strategy, Trigger, Variable};
 
 use crate::config::{self, ChildFile, TriggerStrategy};
 use crate::yaml::to_yaml;
@@ -34,6 +34,23 @@ pub(super) fn planned(written: &config::Trigger, yaml: Vec<Variable>) -> Trigger
         },
         pipeline_variables: written.forward.pipeline_variables,
     }
+}
+
+/// The needs of other pipelines that ask for artifacts; the others ask for nothing.
+pub(super) fn cross_needs(written: &[config::CrossNeed]) -> Vec<CrossNeed> {
+    let wanted = written.iter().filter(|need| need.artifacts);
+    let planned = wanted.map(|need| CrossNeed {
+        source: match &need.source {
+            config::CrossSource::Pipeline(id) => CrossSource::Pipeline(id.clone()),
+            config::CrossSource::Project { project, reference } => CrossSource::Project {
+                path: project.clone(),
+                reference: reference.clone(),
+            },
+        },
+        job: need.job.clone(),
+        optional: need.optional,
+    });
+    planned.collect()
 }
 
 /// A configuration that includes the files; those of artifacts under paths that no

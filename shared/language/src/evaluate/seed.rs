@@ -162,6 +162,7 @@ pub(super) fn planned(
         stage,
         scheduling: Scheduling::Stage,
         artifacts_from: Vec::new(),
+        cross_needs: downstream::cross_needs(&job.cross_needs),
         when: decision.when,
         allow_failure,
         retry: job.retry.clone(),
