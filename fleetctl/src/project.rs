@@ -416,6 +416,10 @@ impl Files for WorkingTree<'_> {
             .flatten()
     }
 
+    fn changed_since(&self, reference: &str) -> Option<Vec<String>> {
+        changed_since(self.root, reference)
+    }
+
     fn are_all(&self) -> bool {
         Repository::discover(self.root).is_ok_and(|found| found.is_some())
     }
@@ -444,6 +448,28 @@ impl Files for WorkingTree<'_> {
         }
         self.walk()
     }
+}
+
+/// The paths that differ between the working tree and where it parted from a ref;
+/// that of `origin` counts where there is no own one.
+fn changed_since(root: &Path, reference: &str) -> Option<Vec<String>> {
+    let ask = |words: &[&str]| {
+        let answer = git(root).args(words).output().ok()?;
+        answer.status.success().then_some(answer.stdout)
+    };
+    let folders = ["refs/heads/", "refs/tags/", "refs/remotes/origin/", ""];
+    let base = folders.iter().find_map(|folder| {
+        let commit = format!("{folder}{reference}^{{commit}}");
+        let commit = ask(&["rev-parse", "--verify", "-q", "--end-of-options", &commit])?;
+        let commit = String::from_utf8(commit).ok()?;
+        ask(&["merge-base", commit.trim(), "HEAD"])
+    })?;
+    let base = String::from_utf8(base).ok()?;
+    let diff = ["diff", "-z", "--name-only", "--no-renames", "--relative"];
+    let mut list = ask(&[&diff[..], &[base.trim(), "--"]].concat())?;
+    list.extend(ask(&["ls-files", "-z", "--others", "--exclude-standard"])?);
+    let text = String::from_utf8_lossy(&list);
+    Some(text.split_terminator('\0').map(str::to_owned).collect())
 }
 
 impl WorkingTree<'_> {

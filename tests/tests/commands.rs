@@ -63,6 +63,35 @@ fn named_jobs_bring_what_they_need() -> Result<()> {
 }
 
 #[test]
+fn rules_compare_the_working_tree_with_a_ref() -> Result<()> {
+    let project = Project::with_pipeline(
+        "in: {script: 'true', rules: [{changes: {paths: [new, old], compare_to: main}}]}\n\
+         out: {script: 'true', rules: [{changes: {paths: [same], compare_to: main}}]}\n",
+    )?;
+    let jobs = || project.fleetctl(&["graph", "-o", "mermaid"])?.finish();
+    jobs()?.expect_exit(2)?;
+    for file in ["new", "old"] {
+        project.git(&["checkout", "-q", "-B", "topic", "main"])?;
+        project.write(file, "1")?;
+        if file == "old" {
+            project.commit("change")?;
+        }
+        let graph = jobs()?;
+        graph.expect_exit(0)?;
+        ensure!(
+            graph.stdout.contains("in") && !graph.stdout.contains("out"),
+            "{}",
+            graph.output()
+        );
+    }
+    project.write(
+        ".gitlab-ci.yml",
+        "in: {script: x, rules: [{changes: {paths: [a], compare_to: none}}]}\n",
+    )?;
+    jobs()?.expect_text("Failed to parse rule for in: rules:changes:compare_to is not a valid ref")
+}
+
+#[test]
 fn list_runs_nothing() -> Result<()> {
     assert_eq!(ran(&["--list"])?, Vec::<String>::new());
     Ok(())

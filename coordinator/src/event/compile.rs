@@ -48,6 +48,10 @@ impl Files for With<'_> {
         paths.extend(self.others.keys().cloned());
         paths
     }
+
+    fn changed_since(&self, reference: &str) -> Option<Vec<String>> {
+        self.commit.changed_since(reference)
+    }
 }
 
 /// What the compiler made of a configuration.

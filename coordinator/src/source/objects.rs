@@ -165,10 +165,19 @@ impl Objects {
     /// # Errors
     /// Git does not work, or there are too many.
     pub(crate) fn paths(&mut self, commit: &str) -> Result<Vec<String>, Error> {
-        const NAME: &str = "ls-tree";
+        self.list("ls-tree", &["--full-tree"], &["--end-of-options", commit])
+    }
+
+    /// The paths that a git command lists.
+    fn list(
+        &self,
+        name: &'static str,
+        options: &[&str],
+        of: &[&str],
+    ) -> Result<Vec<String>, Error> {
         let mut command = git(&self.repository);
-        command.args([NAME, "-r", "-z", "--name-only", "--full-tree"]);
-        command.args(["--end-of-options", commit]);
+        command.args([name, "-r", "-z", "--name-only"]);
+        command.args(options).args(of);
         let process = self.stop.start(command)?;
         let failed = || Error::file("read the tree of a commit in", &self.repository);
         let mut list = Vec::new();
@@ -180,17 +189,43 @@ impl Objects {
             self.stop.end(process.id);
             stdout.map_err(failed())?;
             return Err(Error::TooMuch {
-                command: NAME,
+                command: name,
                 most: list.len() - 1,
             });
         }
         if !self.stop.wait(process.id).map_err(failed())? {
             return Err(Error::Failed {
-                command: NAME,
+                command: name,
                 words: "the tree of the commit cannot be read".to_owned(),
             });
         }
         Ok(split(&list))
+    }
+
+    /// The paths that differ between a commit and where it parted from a tag, a branch
+    /// or a commit; none where there is no such thing.
+    ///
+    /// # Errors
+    /// Git does not work, or there are too many.
+    pub(crate) fn changed_since(
+        &mut self,
+        commit: &str,
+        reference: &str,
+    ) -> Result<Option<Vec<String>>, Error> {
+        let full = ["tags", "heads"].map(|kind| format!("refs/{kind}/{reference}"));
+        let mut names: Vec<&str> = full.iter().map(String::as_str).collect();
+        names.retain(|name| names::check(name).is_ok());
+        if names::is_object(reference) {
+            names.insert(0, reference);
+        }
+        for name in names {
+            let Some(found) = self.read(&format!("{name}^{{commit}}"))? else {
+                continue;
+            };
+            let words = ["--merge-base", "--end-of-options", &found.hash, commit];
+            return self.list("diff-tree", &["--no-renames"], &words).map(Some);
+        }
+        Ok(None)
     }
 
     /// Asks for one object by a name that git understands.
@@ -342,6 +377,12 @@ impl Files for AtCommit {
     fn paths(&self) -> Vec<String> {
         let answer = self.objects.borrow_mut().paths(&self.commit);
         self.failure.unless(answer).unwrap_or_default()
+    }
+
+    fn changed_since(&self, reference: &str) -> Option<Vec<String>> {
+        let mut objects = self.objects.borrow_mut();
+        let answer = objects.changed_since(&self.commit, reference);
+        self.failure.unless(answer).flatten()
     }
 }
 

@@ -149,4 +149,8 @@ impl Files for With<'_> {
         paths.extend(self.others.keys().cloned());
         paths
     }
+
+    fn changed_since(&self, reference: &str) -> Option<Vec<String>> {
+        self.tree.changed_since(reference)
+    }
 }

@@ -57,7 +57,7 @@ pub fn compile<'r>(root: (&str, &str), context: &Context, reach: impl Into<Reach
     let reach = reach.into();
     let (mut compiled, config) = check(root, Some(context), reach);
     if let Some(config) = config {
-        let evaluation = evaluate::plan(&config, context, reach.files);
+        let evaluation = evaluate::plan(&config, context, reach);
         compiled.plan = evaluation.plan;
         compiled.left_out = evaluation.left_out;
         compiled.diagnostics.extend(evaluation.diagnostics);

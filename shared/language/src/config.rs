@@ -102,14 +102,6 @@ pub(crate) fn include_rules(
         owner,
     );
     let rules = rules.map(|all| all.into_iter().map(|written| written.rule).collect());
-    let rules = rules.filter(|rules: &Vec<Rule>| {
-        let elsewhere = rules.iter().find_map(Rule::elsewhere);
-        if let Some((what, span)) = elsewhere {
-            let message = format!("include:{what} is not supported yet");
-            cx.error(kind::UNSUPPORTED, message, span);
-        }
-        elsewhere.is_none()
-    });
     (rules, cx.diagnostics)
 }
 

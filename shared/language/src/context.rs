@@ -172,6 +172,13 @@ pub trait Files {
     /// All files of the commit, from its root, in no particular order.
     fn paths(&self) -> Vec<String>;
 
+    /// The paths that differ from where the commit parted from a branch, tag or commit;
+    /// none if there is no such thing.
+    fn changed_since(&self, reference: &str) -> Option<Vec<String>> {
+        let _ = reference;
+        None
+    }
+
     /// Whether these are all files of a repository: what is not among them is known not
     /// to be there.
     fn are_all(&self) -> bool {

@@ -18,8 +18,8 @@ mod workflow;
 
 use fleet_model::{Plan, PlannedJob, Variable};
 
-use crate::config::{Config, Job, Rule};
-use crate::{Context, Diagnostic, Files, Severity, Span, coupling};
+use crate::config::{Config, Job};
+use crate::{Context, Diagnostic, Reach, Severity, Span, coupling};
 use event::{Around, Event};
 use seed::Decision;
 use workflow::Pipeline;
@@ -62,8 +62,8 @@ pub struct LeftOut {
 
 /// Works out the pipeline of an event.
 #[must_use]
-pub fn plan(config: &Config, context: &Context, files: &dyn Files) -> Evaluation {
-    let event = Event::new(context, files);
+pub fn plan<'r>(config: &Config, context: &'r Context, reach: impl Into<Reach<'r>>) -> Evaluation {
+    let event = Event::new(context, reach);
     let mut left_out = Vec::new();
     let result = attempt(config, &event, &mut left_out);
     let (mut plan, mut diagnostics) = match result {
@@ -91,13 +91,13 @@ fn attempt(
     event: &Event<'_>,
     left_out: &mut Vec<LeftOut>,
 ) -> Result<(Plan, Vec<Diagnostic>), Vec<Diagnostic>> {
-    if let Some(unsupported) = unsupported_rule(config) {
-        return Err(vec![unsupported]);
-    }
-    let pipeline = workflow::decide(config, event).map_err(|filtered| vec![filtered])?;
+    let pipeline = workflow::decide(config, event);
+    event.all_well()?;
+    let pipeline = pipeline.map_err(|filtered| vec![filtered])?;
     check_globals(config, &pipeline).map_err(|error| vec![error])?;
     let around = Around::new(&pipeline.predefined, &pipeline.user, &pipeline.settings);
     let mut included = select(config, &pipeline, &around, event, left_out)?;
+    event.all_well()?;
 
     let mut stages: Vec<String> = Vec::new();
     let mut jobs = Vec::new();
@@ -151,14 +151,6 @@ fn unsupported(job: &Job) -> Vec<Diagnostic> {
     let all = upstream.into_iter();
     all.map(|(what, span)| not_supported(&format!("{}:{what}", job.name), span))
         .collect()
-}
-
-/// The first rule that asks for more than the commit's own files.
-fn unsupported_rule(config: &Config) -> Option<Diagnostic> {
-    let workflow = config.workflow.rules.iter().flatten();
-    let jobs = config.jobs.iter().filter_map(|job| job.rules.as_ref());
-    let (what, span) = workflow.chain(jobs.flatten()).find_map(Rule::elsewhere)?;
-    Some(not_supported(what, span))
 }
 
 fn not_supported(what: &str, span: Span) -> Diagnostic {

@@ -26,6 +26,7 @@ pub mod expression;
 pub mod fetch;
 pub mod glob;
 mod inputs;
+mod others;
 pub mod pattern;
 pub mod render;
 mod resolve;

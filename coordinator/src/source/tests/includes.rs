@@ -194,3 +194,35 @@ async fn inputs_are_given_with_a_pipeline_and_with_a_push() {
         .await;
     assert_has(&refused, &["is written as -o ci.input=\"NAME=value\""]);
 }
+
+#[tokio::test]
+async fn rules_ask_other_refs_and_other_projects() {
+    let world = World::new().await;
+    world.with("group/lib", LIB, &["1.0.0"]).await;
+    let who = world.principal(Role::Developer);
+    let clone = world.clone(Role::Maintainer).await;
+    let push = ["push", "-q", "-o", "ci.no_pipeline", "origin"];
+    clone.ok(&[&push[..], &["main"]].concat()).await;
+    clone.commit("src", "1", "changes src").await;
+    let config = "\
+since: {script: [x], rules: [{changes: {paths: [src], compare_to: $BASE}}], variables: {BASE: main}}\n\
+other: {script: [x], rules: [{changes: {paths: [docs], compare_to: main}}]}\n\
+there: {script: [x], rules: [{exists: {paths: [ci/*.yml], project: group/lib, ref: 1.0.0}}]}\n\
+not-there: {script: [x], rules: [{exists: {paths: [a.yml], project: group/lib}}]}\n";
+    clone.commit(".gitlab-ci.yml", config, "config").await;
+    clone.ok(&[&push[..], &["main:topic"]].concat()).await;
+    let create = async || {
+        let wanted = wanted("group/app", "topic", HashMap::new());
+        let made = world.sources.create_pipeline(wanted, &who).await.unwrap();
+        let pipelines = world.pipelines().await;
+        pipelines.into_iter().find(|it| it.id == made).unwrap()
+    };
+    assert_eq!(world.jobs(&create().await).await, ["since", "there"]);
+    let wrong = config.replace("$BASE", "none").replace("1.0.0", "v9");
+    clone.commit(".gitlab-ci.yml", &wrong, "wrong").await;
+    clone.ok(&[&push[..], &["main:topic"]].concat()).await;
+    let told = create().await.config_error.unwrap();
+    let compare = "Failed to parse rule for since: rules:changes:compare_to is not a valid ref";
+    let exists = "rules:exists:ref `v9` is not a valid ref in project `group/lib`";
+    assert_has(&told, &[".gitlab-ci.yml:1:", compare, exists]);
+}

@@ -64,7 +64,6 @@ pub(super) mod kind {
     pub(crate) const MISSING_KEY: &str = "missing-key";
     pub(crate) const KEYS: &str = "conflicting-keys";
     pub(crate) const LIMIT: &str = "limit";
-    pub(crate) const UNSUPPORTED: &str = "not-supported";
     pub(crate) const NO_EFFECT: &str = "no-effect";
 }
 

@@ -148,20 +148,6 @@ pub struct Rule {
     pub auto_cancel: Option<AutoCancel>,
 }
 
-impl Rule {
-    /// The clause that needs more of a repository than the files of the commit,
-    /// and where it stands.
-    pub(crate) fn elsewhere(&self) -> Option<(&'static str, Span)> {
-        let compared = self.changes.as_ref().and_then(|it| it.compare_to.as_ref());
-        let project = self.exists.as_ref().and_then(|it| it.project.as_ref());
-        match (compared, project) {
-            (Some(_), _) => Some(("rules:changes:compare_to", self.span)),
-            (None, Some(_)) => Some(("rules:exists:project", self.span)),
-            (None, None) => None,
-        }
-    }
-}
-
 /// `rules:changes`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RuleChanges {

@@ -84,6 +84,7 @@ pub const CODES: &[Code] = codes![
     Error "pipeline-empty",
     Error "pipeline-filtered",
     Error "reference",
+    Error "rule",
     Warning "section-is-job",
     Error "too-big",
     Error "too-many-jobs",

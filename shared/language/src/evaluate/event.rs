@@ -8,34 +8,55 @@ use fleet_model::Variable;
 
 use crate::expression::Lookup;
 use crate::glob::Glob;
+use crate::others::Others;
 use crate::pattern::{self, Pattern};
 use crate::variables::{self, Index, Unknown};
-use crate::{Changes, Context, Files};
+use crate::{Changes, Context, Diagnostic, Files, Reach};
 
 /// The event, and what is worked out about it at most once: many jobs ask the
 /// same.
 pub(super) struct Event<'a> {
     pub(super) context: &'a Context,
     pub(super) files: &'a dyn Files,
+    pub(super) others: Others<'a>,
     pub(super) patterns: pattern::Cache,
     paths: OnceCell<BTreeSet<String>>,
     changed: Answers,
     exists: Answers,
+    /// What rules asked that has no answer.
+    wrong: RefCell<Vec<Diagnostic>>,
 }
 
 /// Of globs, whether any path matches.
 type Answers = RefCell<BTreeMap<String, bool>>;
 
 impl<'a> Event<'a> {
-    pub(super) fn new(context: &'a Context, files: &'a dyn Files) -> Event<'a> {
+    pub(super) fn new(context: &'a Context, reach: impl Into<Reach<'a>>) -> Event<'a> {
+        let reach = reach.into();
         Event {
             context,
-            files,
+            files: reach.files,
+            others: Others::new(reach),
             patterns: pattern::Cache::default(),
             paths: OnceCell::new(),
             changed: Answers::default(),
             exists: Answers::default(),
+            wrong: RefCell::default(),
         }
+    }
+
+    /// Keeps what is wrong with a rule, which does not match then.
+    pub(super) fn tell(&self, wrong: Diagnostic) {
+        self.wrong.borrow_mut().push(wrong);
+    }
+
+    /// What was told.
+    ///
+    /// # Errors
+    /// It, if anything was.
+    pub(super) fn all_well(&self) -> Result<(), Vec<Diagnostic>> {
+        let wrong = self.wrong.take();
+        wrong.is_empty().then_some(()).ok_or(wrong)
     }
 
     /// All files of the commit, sorted.

@@ -2,38 +2,84 @@
 
 use super::clause;
 use super::event::Scope;
-use crate::config::Rule;
+use crate::config::{Rule, RuleChanges, RuleExists};
 use crate::variables::Unknown;
+use crate::{Changes, Diagnostic};
 
-/// The first rule all of whose clauses hold, and its place in the list.
-pub(super) fn first_match<'r>(rules: &'r [Rule], scope: &Scope<'_>) -> Option<(usize, &'r Rule)> {
-    rules
-        .iter()
-        .enumerate()
-        .find(|(_, rule)| matches(rule, scope))
+/// The code of rules that ask for what is not there.
+const RULE: &str = "rule";
+
+/// The first rule all of whose clauses hold, and its place in the list. `owner` is the
+/// job; a rule that cannot be answered is told of it, and none matches then.
+pub(super) fn first_match<'r>(
+    rules: &'r [Rule],
+    owner: &str,
+    scope: &Scope<'_>,
+) -> Option<(usize, &'r Rule)> {
+    for (place, rule) in rules.iter().enumerate() {
+        match matches(rule, scope) {
+            Ok(true) => return Some((place, rule)),
+            Ok(false) => {}
+            Err(problem) => {
+                let message = format!("Failed to parse rule for {owner}: {problem}");
+                let told = Diagnostic::error(RULE, message, Some(rule.span));
+                scope.event.tell(told);
+                return None;
+            }
+        }
+    }
+    None
 }
 
-fn matches(rule: &Rule, scope: &Scope<'_>) -> bool {
+/// Whether all clauses hold.
+///
+/// # Errors
+/// GitLab's words: one cannot be answered.
+fn matches(rule: &Rule, scope: &Scope<'_>) -> Result<bool, String> {
+    let condition = rule.condition.as_ref();
+    Ok(condition.is_none_or(|condition| condition.truthful(scope))
+        && match &rule.changes {
+            Some(changes) => changed(changes, scope)?,
+            None => true,
+        }
+        && match &rule.exists {
+            Some(exists) => there(exists, scope)?,
+            None => true,
+        })
+}
+
+/// Whether `changes` holds.
+pub(super) fn changed(changes: &RuleChanges, scope: &Scope<'_>) -> Result<bool, String> {
     let event = scope.event;
-    let expand = |globs: &[String]| -> Vec<String> {
-        globs
-            .iter()
-            .map(|glob| scope.expand(glob, Unknown::Keep))
-            .collect()
+    let globs = expand(&changes.paths, scope);
+    let Some(reference) = &changes.compare_to else {
+        let any = |glob: &str| event.any_changed(glob);
+        return Ok(clause::changed_by(&globs, &event.context.changes, any));
     };
-    rule.condition
-        .as_ref()
-        .is_none_or(|condition| condition.truthful(scope))
-        && rule.changes.as_ref().is_none_or(|changes| {
-            let globs = expand(&changes.paths);
-            clause::changed_by(&globs, &event.context.changes, |glob| {
-                event.any_changed(glob)
-            })
-        })
-        && rule.exists.as_ref().is_none_or(|exists| {
-            let globs = expand(&exists.paths);
-            clause::exists_by(&globs, event.paths(), |glob| event.any_exists(glob))
-        })
+    let paths = event
+        .others
+        .changed(&scope.expand(reference, Unknown::Keep))?;
+    Ok(clause::changed(&globs, &Changes::Known(paths.to_vec())))
+}
+
+/// Whether `exists` holds.
+pub(super) fn there(exists: &RuleExists, scope: &Scope<'_>) -> Result<bool, String> {
+    let event = scope.event;
+    let globs = expand(&exists.paths, scope);
+    let Some(project) = &exists.project else {
+        let any = |glob: &str| event.any_exists(glob);
+        return Ok(clause::exists_by(&globs, event.paths(), any));
+    };
+    let project = scope.expand(project, Unknown::Keep);
+    let reference = exists.reference.as_ref();
+    let reference = reference.map(|text| scope.expand(text, Unknown::Keep));
+    let paths = event.others.paths(&project, reference.as_deref())?;
+    Ok(clause::exists(&globs, &paths))
+}
+
+fn expand(globs: &[String], scope: &Scope<'_>) -> Vec<String> {
+    let expanded = globs.iter().map(|glob| scope.expand(glob, Unknown::Keep));
+    expanded.collect()
 }
 
 /// A rule for people: `rule 2 (if: $CI_COMMIT_TAG)`.

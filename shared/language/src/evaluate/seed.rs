@@ -90,7 +90,7 @@ pub(super) fn decide<'c>(
             }),
         };
     };
-    let Some((index, rule)) = rules::first_match(rules, &scope) else {
+    let Some((index, rule)) = rules::first_match(rules, &job.name, &scope) else {
         return Err(left_out("none of its rules matches".to_owned(), None));
     };
     let when = match rule.when {

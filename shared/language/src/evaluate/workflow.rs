@@ -43,7 +43,8 @@ pub(super) fn decide(config: &Config, event: &Event<'_>) -> Result<Pipeline, Dia
 
     if let Some(rules) = &config.workflow.rules {
         let variables = pipeline.variables();
-        let Some((index, rule)) = rules::first_match(rules, &Scope::new(&variables, event)) else {
+        let scope = Scope::new(&variables, event);
+        let Some((index, rule)) = rules::first_match(rules, "workflow", &scope) else {
             return Err(filtered("none of the rules matches", rules.first()));
         };
         if rule.when == Some(RuleWhen::Never) {

@@ -30,6 +30,7 @@ use crate::{
     expression::Lookup,
     fetch::{Failed, Why},
     inputs,
+    others::Others,
     pattern::{self, Pattern},
     tree::Pile,
     variables::{Index, Unknown},
@@ -98,6 +99,7 @@ pub(crate) fn load(sources: &mut Sources, root: FileId, includes: Includes<'_>) 
             index: Index::new(includes.variables),
             patterns: pattern::Cache::default(),
         },
+        others: Others::new(includes.reach),
         origins: 1,
         projects: HashMap::new(),
         nearest: Nearest::default(),
@@ -132,6 +134,8 @@ struct Loader<'a> {
     sources: &'a mut Sources,
     includes: Includes<'a>,
     lookup: Variables<'a>,
+    /// What rules ask of other commits.
+    others: Others<'a>,
     /// Repositories that files come from; the root's is the first.
     origins: usize,
     /// The projects that were asked for, at their refs.

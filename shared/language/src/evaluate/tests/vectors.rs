@@ -7,24 +7,19 @@ use serde_json::{Map, Value as Json, json};
 
 use super::super::event::{Around, Event, Scope};
 use super::super::policy::{Origin, refs_match};
-use super::super::{clause, seed, workflow};
-use super::{SPAN, config, job, push, rule, tree};
+use super::super::{clause, rules, seed, workflow};
+use super::{SPAN, Tree, config, job, push, rule, tree};
 use crate::config::{Need, Policy, Rule, RuleChanges, RuleExists, RuleWhen};
 use crate::expression::Expression;
 use crate::pattern::Cache;
 use crate::variables::Unknown;
-use crate::{Changes, Context, RefKind};
+use crate::{Changes, Context, Diagnostic, Files, RefKind};
 
 const VECTORS: &str = include_str!("../../../tests/vectors/rules.txt");
 
 /// Rows that are answered in another way: a text in them, how many there are,
 /// and why.
-const DEVIATIONS: [(&str, usize, &str); 5] = [
-    (
-        "compare_to",
-        12,
-        "the context holds no diff against another ref; the configuration check refuses the key",
-    ),
+const DEVIATIONS: [(&str, usize, &str); 4] = [
     (r#"["a/"],"files":[".env""#, 1, BISECTION),
     (r#"["docs/y/"],"files":[".env""#, 1, BISECTION),
     (r#"["a/"],"files":["a/x","b/y","c/z"]"#, 1, BISECTION),
@@ -82,6 +77,26 @@ fn vars(value: &Json) -> Vec<Variable> {
         .collect()
 }
 
+/// A repository that every ref is of, unless it begins with `bad`.
+struct Compared {
+    files: Tree,
+    since: Vec<String>,
+}
+
+impl Files for Compared {
+    fn read(&self, path: &str) -> Option<Vec<u8>> {
+        self.files.read(path)
+    }
+
+    fn paths(&self) -> Vec<String> {
+        self.files.paths()
+    }
+
+    fn changed_since(&self, reference: &str) -> Option<Vec<String>> {
+        (!reference.starts_with("bad")).then(|| self.since.clone())
+    }
+}
+
 fn numbered(prefix: &str, count: usize, suffix: &str) -> Vec<String> {
     (1..=count)
         .map(|n| format!("{prefix}{n}{suffix}"))
@@ -92,18 +107,7 @@ fn numbered(prefix: &str, count: usize, suffix: &str) -> Vec<String> {
 fn changes_hold_as_in_gitlab() {
     for row in rows("changes") {
         let (globs, changed) = match row["note"].as_str() {
-            None => {
-                let variables = vars(&row["vars"]);
-                let (context, files) = (push(), tree(&[]));
-                let event = Event::new(&context, &files);
-                let scope = Scope::new(&variables, &event);
-                let globs = strings(&row["globs"]);
-                let globs = globs
-                    .iter()
-                    .map(|glob| scope.expand(glob, Unknown::Keep))
-                    .collect();
-                (globs, changes(&row["changed"]))
-            }
+            None => (strings(&row["globs"]), changes(&row["changed"])),
             Some(note) if note.contains("p251") => (
                 numbered("g", 200, ""),
                 Changes::Known(numbered("p", 251, "")),
@@ -117,11 +121,25 @@ fn changes_hold_as_in_gitlab() {
                 Changes::Known(numbered("p", 300, "")),
             ),
         };
-        assert_eq!(
-            clause::changed(&globs, &changed),
-            row["result"].as_bool().unwrap(),
-            "{row}"
-        );
+        let variables = vars(&row["vars"]);
+        let context = Context {
+            changes: changed,
+            ..push()
+        };
+        let files = Compared {
+            files: tree(&[]),
+            since: row.get("since").map(strings).unwrap_or_default(),
+        };
+        let event = Event::new(&context, &files);
+        let asked = RuleChanges {
+            paths: globs,
+            compare_to: row["compare_to"].as_str().map(str::to_owned),
+        };
+        let result = match rules::changed(&asked, &Scope::new(&variables, &event)) {
+            Ok(holds) => Json::from(holds),
+            Err(words) => Json::from(format!("error: {words}")),
+        };
+        assert_eq!(result, row["result"], "{row}");
     }
 }
 
@@ -188,7 +206,13 @@ fn whole_rule_lists_decide_as_in_gitlab() {
             ..push()
         };
         let files = strings(&row["files"]);
-        let files = tree(&files.iter().map(String::as_str).collect::<Vec<_>>());
+        let files = Compared {
+            files: tree(&files.iter().map(String::as_str).collect::<Vec<_>>()),
+            since: row["changed"]
+                .as_array()
+                .map(|_| strings(&row["changed"]))
+                .unwrap_or_default(),
+        };
         let mut job = job("j", "test");
         job.when = when(row["default_when"].as_str().unwrap(), None);
         job.rules = row["rules"]
@@ -197,10 +221,17 @@ fn whole_rule_lists_decide_as_in_gitlab() {
         let event = Event::new(&context, &files);
         let pipeline = workflow::decide(&config(&["test"], Vec::new()), &event).unwrap();
         let around = Around::new(&pipeline.predefined, &pipeline.user, &pipeline.settings);
-        let result = match seed::decide(&job, &pipeline, &around, &event) {
+        let mut result = match seed::decide(&job, &pipeline, &around, &event) {
             Err(_) => json!({ "included": false, "when": "never" }),
             Ok(decision) => written(&decision, row["rules"].is_array()),
         };
+        if let Err(wrong) = event.all_well() {
+            let bare = |it: Diagnostic| {
+                let problem = it.message.strip_prefix("Failed to parse rule for j: ");
+                Json::from(problem.unwrap())
+            };
+            result["errors"] = wrong.into_iter().map(bare).collect();
+        }
         assert_eq!(result, row["result"], "{row}");
     }
 }
@@ -218,7 +249,7 @@ fn read_rule(json: &Json) -> Rule {
         }),
         changes: json.get("changes").map(|value| RuleChanges {
             paths: paths(value),
-            compare_to: None,
+            compare_to: value["compare_to"].as_str().map(str::to_owned),
         }),
         exists: json.get("exists").map(|value| RuleExists {
             paths: paths(value),

@@ -2,9 +2,9 @@
 
 use std::{rc::Rc, time::Duration};
 
-use super::{Kind, Loader, integrity, is_empty, origin::Origin, source::Key};
+use super::{Kind, Loader, World, integrity, is_empty, origin::Origin, source::Key};
 use crate::{
-    Diagnostic, Entry, Map, Node, Span, Value,
+    Changes, Diagnostic, Entry, Map, Node, Span, Value,
     config::{self, Rule, RuleWhen},
     duration,
     evaluate::clause,
@@ -207,21 +207,50 @@ impl<'a> Loader<'a> {
     /// none leaves it out.
     fn admits(&mut self, rules: &[Rule], origin: &Rc<Origin<'a>>) -> bool {
         for rule in rules {
-            let condition = rule.condition.as_ref();
-            let changes = rule.changes.as_ref();
-            let holds = condition.is_none_or(|it| it.truthful(&self.lookup))
-                && changes.is_none_or(|it| clause::changed(&it.paths, self.includes.changes));
-            let holds = holds
-                && rule.exists.as_ref().is_none_or(|exists| {
-                    let globs: Vec<String> =
-                        exists.paths.iter().map(|path| self.expand(path)).collect();
-                    clause::exists(&globs, origin.paths())
-                });
-            if holds {
-                return rule.when != Some(RuleWhen::Never);
+            match self.holds(rule, origin) {
+                Ok(true) => return rule.when != Some(RuleWhen::Never),
+                Ok(false) => {}
+                // Here there may be less than where the pipeline runs.
+                Err(_) if self.includes.world == World::Open => {}
+                Err(problem) => {
+                    let message = format!("Failed to parse rule for include: {problem}");
+                    self.tell::<()>("rule", message, rule.span);
+                }
             }
         }
         false
+    }
+
+    /// Whether all clauses of a rule hold.
+    fn holds(&self, rule: &Rule, origin: &Rc<Origin<'a>>) -> Result<bool, String> {
+        let condition = rule.condition.as_ref();
+        if !condition.is_none_or(|it| it.truthful(&self.lookup)) {
+            return Ok(false);
+        }
+        if let Some(changes) = &rule.changes {
+            let changed = match &changes.compare_to {
+                Some(reference) => {
+                    let paths = self.others.changed(&self.expand(reference))?;
+                    clause::changed(&changes.paths, &Changes::Known(paths.to_vec()))
+                }
+                None => clause::changed(&changes.paths, self.includes.changes),
+            };
+            if !changed {
+                return Ok(false);
+            }
+        }
+        let Some(exists) = &rule.exists else {
+            return Ok(true);
+        };
+        let globs: Vec<String> = exists.paths.iter().map(|path| self.expand(path)).collect();
+        let Some(project) = &exists.project else {
+            return Ok(clause::exists(&globs, origin.paths()));
+        };
+        let reference = exists.reference.as_ref().map(|it| self.expand(it));
+        let paths = self
+            .others
+            .paths(&self.expand(project), reference.as_deref())?;
+        Ok(clause::exists(&globs, &paths))
     }
 
     /// A local file, or all that match.
