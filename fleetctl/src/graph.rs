@@ -5,13 +5,13 @@ use std::fmt::Write as _;
 use fleet_model::{Plan, PlannedJob, Scheduling, When};
 
 use crate::cli::{self, Global, GraphOutput};
-use crate::compile::compile_event;
+use crate::compile::Given;
 use crate::view::{clean, duration};
 use crate::{Exit, Failure, findings};
 
 /// Prints the graph of the pipeline that an event makes.
 pub(crate) fn run(arguments: &cli::Graph, global: Global) -> Result<Exit, Failure> {
-    let (compiled, _) = compile_event(&arguments.place, &arguments.event)?;
+    let compiled = Given::of(&arguments.place, &arguments.event)?.compile();
     findings::print(&compiled, global);
     let Some(plan) = &compiled.plan else {
         return Ok(Exit::Usage);

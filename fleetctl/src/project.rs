@@ -121,7 +121,11 @@ impl Project {
         let changes = match event.event {
             EventKind::Push => snapshot.changes_of_push(),
             EventKind::Mr => snapshot.changes_of_merge_request(&default_branch),
-            EventKind::Tag | EventKind::Web | EventKind::Schedule | EventKind::Api => None,
+            _ => None,
+        };
+        let changes = match event.changed.as_slice() {
+            [] => changes,
+            given => Some(given.to_vec()),
         };
         let before = snapshot
             .remote_tip
@@ -244,6 +248,9 @@ fn source(event: EventKind) -> PipelineSource {
         EventKind::Schedule => PipelineSource::Schedule,
         EventKind::Api => PipelineSource::Api,
         EventKind::Mr => PipelineSource::MergeRequestEvent,
+        EventKind::Trigger => PipelineSource::Trigger,
+        EventKind::Pipeline => PipelineSource::Pipeline,
+        EventKind::Parent => PipelineSource::ParentPipeline,
     }
 }
 

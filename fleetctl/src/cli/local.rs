@@ -38,6 +38,9 @@ pub(crate) struct Event {
     /// The branch or tag [default: the branch that is checked out]
     #[arg(long = "ref", value_name = "REF")]
     pub(crate) reference: Option<String>,
+    /// A path that the event changed; may be given more than once [default: what git says]
+    #[arg(long = "changed", value_name = "PATH")]
+    pub(crate) changed: Vec<String>,
     /// A variable of this pipeline; may be given more than once
     #[arg(long = "variable", value_name = "NAME=VALUE", value_parser = variables::from_flag)]
     pub(crate) variables: Vec<Variable>,
@@ -73,6 +76,12 @@ pub(crate) enum EventKind {
     Api,
     /// A merge request of the branch into the default branch
     Mr,
+    /// A trigger token
+    Trigger,
+    /// A trigger job of another project
+    Pipeline,
+    /// A trigger job of this project
+    Parent,
 }
 
 /// Runs the pipeline of the working tree as it is on disk.

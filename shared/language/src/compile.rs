@@ -13,7 +13,7 @@ use crate::{
     config::{self, Config},
     coupling,
     diagnostic::chain,
-    evaluate::{self, LeftOut},
+    evaluate::{self, Explanation, LeftOut},
     inputs::{self, Given},
     resolve::{self, Budget, Included, Includes, World},
     variables::predefined,
@@ -85,6 +85,20 @@ pub fn lint<'r>(
     }
     tidy(&mut compiled.diagnostics);
     compiled
+}
+
+/// Says why a job is in the pipeline of an event, or is not; none where the
+/// configuration has errors, or no such job.
+#[must_use]
+pub fn explain<'r>(
+    root: (&str, &str),
+    context: &'r Context,
+    reach: impl Into<Reach<'r>>,
+    job: &str,
+) -> Option<Explanation> {
+    let reach = reach.into();
+    let (_, config) = check(root, Some(context), reach);
+    evaluate::explain(&config?, context, reach, job)
 }
 
 /// Everything that does not depend on the event, includes apart.

@@ -10,6 +10,7 @@ mod cache;
 pub(crate) mod clause;
 mod downstream;
 mod event;
+mod explain;
 mod needs;
 mod policy;
 mod rules;
@@ -17,6 +18,9 @@ mod seed;
 mod workflow;
 
 use fleet_model::{Plan, PlannedJob, Variable};
+
+pub(crate) use explain::explain;
+pub use explain::{AskedClause, AskedRule, Explanation};
 
 use crate::config::{Config, Job};
 use crate::{Context, Diagnostic, Reach, Severity, Span, coupling};

@@ -35,7 +35,7 @@ mod tree;
 pub mod variables;
 pub mod yaml;
 
-pub use compile::{Compiled, compile, lint};
+pub use compile::{Compiled, compile, explain, lint};
 pub use context::{Changes, Commit, Context, Files, PipelineSource, Project, Ref, RefKind, User};
 pub use coupling::HostCoupling;
 pub use diagnostic::{CODES, Code, Diagnostic, Note, Severity, SourceFile, Sources, code};

@@ -17,7 +17,7 @@ use std::ops::Range;
 
 use crate::{Diagnostic, FileId, Map, Node, Sources, Value};
 use report::Report;
-pub use write::to_yaml;
+pub use write::{to_yaml, to_yaml_with};
 
 /// Bytes of a file, and of a tree by Ruby's measure.
 const MAX_SIZE: usize = 2 * 1024 * 1024;

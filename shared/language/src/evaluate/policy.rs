@@ -32,7 +32,14 @@ pub(super) fn unmet(policy: &Policy, scope: &Scope<'_>) -> Option<String> {
     clauses(policy, scope)
         .into_iter()
         .find(|clause| !clause.holds)
-        .map(|clause| format!("`only:{}` does not hold: {}", clause.key, clause.found))
+        .map(|it| {
+            format!(
+                "`only:{}` {} does not hold{}",
+                it.key,
+                it.text,
+                it.because()
+            )
+        })
 }
 
 /// The first clause of `except` that holds, in words.
@@ -40,17 +47,33 @@ pub(super) fn met(policy: &Policy, scope: &Scope<'_>) -> Option<String> {
     clauses(policy, scope)
         .into_iter()
         .find(|clause| clause.holds)
-        .map(|clause| format!("`except:{}` holds: {}", clause.key, clause.found))
+        .map(|it| format!("`except:{}` {} holds{}", it.key, it.text, it.because()))
 }
 
-struct Clause {
-    key: &'static str,
-    holds: bool,
-    /// What was asked and what there is.
-    found: String,
+fn list(items: &[String]) -> String {
+    format!("[{}]", items.join(", "))
 }
 
-fn clauses(policy: &Policy, scope: &Scope<'_>) -> Vec<Clause> {
+/// A key of a policy, asked.
+pub(super) struct Clause {
+    pub(super) key: &'static str,
+    /// As it is written.
+    pub(super) text: String,
+    pub(super) holds: bool,
+    /// What there is; empty: that says all.
+    pub(super) found: String,
+}
+
+impl Clause {
+    fn because(&self) -> String {
+        match self.found.as_str() {
+            "" => String::new(),
+            found => format!(": {found}"),
+        }
+    }
+}
+
+pub(super) fn clauses(policy: &Policy, scope: &Scope<'_>) -> Vec<Clause> {
     let context = scope.event.context;
     let mut clauses = Vec::new();
     if let Some(refs) = &policy.refs {
@@ -63,11 +86,10 @@ fn clauses(policy: &Policy, scope: &Scope<'_>) -> Vec<Clause> {
         clauses.push(Clause {
             key: "refs",
             holds: refs_match(refs, origin, &scope.event.patterns),
+            text: list(refs),
             found: format!(
-                "this is {kind} `{}` by `{}`, and the list is [{}]",
-                origin.reference,
-                origin.source,
-                refs.join(", ")
+                "this is {kind} `{}` by `{}`",
+                origin.reference, origin.source
             ),
         });
     }
@@ -81,7 +103,8 @@ fn clauses(policy: &Policy, scope: &Scope<'_>) -> Vec<Clause> {
             holds: expressions
                 .iter()
                 .any(|expression| expression.truthful(scope)),
-            found: format!("the conditions are [{}]", texts.join(", ")),
+            text: format!("[{}]", texts.join(", ")),
+            found: String::new(),
         });
     }
     if let Some(globs) = &policy.changes {
@@ -94,12 +117,14 @@ fn clauses(policy: &Policy, scope: &Scope<'_>) -> Vec<Clause> {
             holds: clause::changed_by(globs, &context.changes, |glob| {
                 scope.event.any_changed(glob)
             }),
-            found: format!("{known}, and the list is [{}]", globs.join(", ")),
+            text: list(globs),
+            found: known.to_owned(),
         });
     }
     if policy.kubernetes {
         clauses.push(Clause {
             key: "kubernetes",
+            text: "active".to_owned(),
             holds: false,
             found: "projects have no cluster here".to_owned(),
         });

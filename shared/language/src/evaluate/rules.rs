@@ -77,7 +77,7 @@ pub(super) fn there(exists: &RuleExists, scope: &Scope<'_>) -> Result<bool, Stri
     Ok(clause::exists(&globs, &paths))
 }
 
-fn expand(globs: &[String], scope: &Scope<'_>) -> Vec<String> {
+pub(super) fn expand(globs: &[String], scope: &Scope<'_>) -> Vec<String> {
     let expanded = globs.iter().map(|glob| scope.expand(glob, Unknown::Keep));
     expanded.collect()
 }

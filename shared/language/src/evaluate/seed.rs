@@ -204,6 +204,16 @@ fn yaml_variables(job: &Job, rule: Option<&Rule>, pipeline: &Pipeline) -> Vec<Va
     }
 }
 
+/// What a job's rules see beside what is around it.
+pub(super) fn variables_for_rules(
+    job: &Job,
+    pipeline: &Pipeline,
+    around: &Around<'_>,
+    event: &Event<'_>,
+) -> Vec<Variable> {
+    own_variables(job, None, job.when, pipeline, around, event).variables
+}
+
 fn own_variables(
     job: &Job,
     rule: Option<&Rule>,

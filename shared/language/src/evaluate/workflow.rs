@@ -31,16 +31,7 @@ pub(super) struct Pipeline {
 /// # Errors
 /// They want no pipeline; what there is to say about it.
 pub(super) fn decide(config: &Config, event: &Event<'_>) -> Result<Pipeline, Diagnostic> {
-    let context = event.context;
-    let mut pipeline = Pipeline {
-        name: None,
-        auto_cancel: config.workflow.auto_cancel,
-        predefined: predefined::for_pipeline(context),
-        global: config.variables.clone(),
-        user: predefined::for_user(context),
-        settings: context.settings(),
-    };
-
+    let mut pipeline = undecided(config, event);
     if let Some(rules) = &config.workflow.rules {
         let variables = pipeline.variables();
         let scope = Scope::new(&variables, event);
@@ -66,6 +57,23 @@ pub(super) fn decide(config: &Config, event: &Event<'_>) -> Result<Pipeline, Dia
         }
     }
     Ok(pipeline)
+}
+
+/// What the workflow's rules see.
+pub(super) fn before(config: &Config, event: &Event<'_>) -> Vec<Variable> {
+    undecided(config, event).variables()
+}
+
+fn undecided(config: &Config, event: &Event<'_>) -> Pipeline {
+    let context = event.context;
+    Pipeline {
+        name: None,
+        auto_cancel: config.workflow.auto_cancel,
+        predefined: predefined::for_pipeline(context),
+        global: config.variables.clone(),
+        user: predefined::for_user(context),
+        settings: context.settings(),
+    }
 }
 
 fn filtered(why: &str, rule: Option<&Rule>) -> Diagnostic {

@@ -12,13 +12,22 @@ const MAX_SIMPLE_KEY: usize = 1_000;
 /// lines are written as `|` blocks where YAML allows it.
 #[must_use]
 pub fn to_yaml(node: &Node) -> String {
+    to_yaml_with(node, &|_| None)
+}
+
+/// The same with a comment behind the key of each entry for which `comment` has one, of
+/// one line.
+#[must_use]
+pub fn to_yaml_with(node: &Node, comment: &dyn Fn(&Entry) -> Option<String>) -> String {
     let mut out = String::new();
-    block(&node.value, 0, &mut out);
+    block(&node.value, 0, None, comment, &mut out);
     if !out.ends_with('\n') {
         out.push('\n');
     }
     out
 }
+
+type Comment<'c> = &'c dyn Fn(&Entry) -> Option<String>;
 
 /// Between brackets some characters end a plain string.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -27,15 +36,16 @@ enum Within {
     Flow,
 }
 
-/// Writes from the current column, which is `indent` or just behind a `- `, `: `.
-fn block(value: &Value, indent: usize, out: &mut String) {
+/// Writes from the current column, which is `indent` or just behind a `- `, `: `; `of` is
+/// the comment of what it is the value of, if that stands on the same line.
+fn block(value: &Value, indent: usize, of: Option<&str>, comment: Comment<'_>, out: &mut String) {
     match value {
         Value::Map(map) if !map.entries.is_empty() => {
             for (place, entry) in map.entries.iter().enumerate() {
                 if place > 0 {
                     new_line(indent, out);
                 }
-                block_entry(entry, indent, out);
+                block_entry(entry, indent, comment, out);
             }
         }
         Value::Seq(items) if !items.is_empty() => {
@@ -44,15 +54,25 @@ fn block(value: &Value, indent: usize, out: &mut String) {
                     new_line(indent, out);
                 }
                 out.push_str("- ");
-                block(&item.value, indent + 2, out);
+                block(&item.value, indent + 2, None, comment, out);
             }
         }
-        Value::String(text) if is_literal(text) => literal(text, indent.max(2), out),
-        value => inline(value, Within::Block, out),
+        Value::String(text) if is_literal(text) => literal(text, indent.max(2), of, out),
+        value => {
+            inline(value, Within::Block, out);
+            remark(of, out);
+        }
     }
 }
 
-fn block_entry(entry: &Entry, indent: usize, out: &mut String) {
+fn remark(comment: Option<&str>, out: &mut String) {
+    if let Some(comment) = comment {
+        out.push_str("  # ");
+        out.push_str(comment);
+    }
+}
+
+fn block_entry(entry: &Entry, indent: usize, comment: Comment<'_>, out: &mut String) {
     let mut key = String::new();
     inline(&entry.key.value, Within::Block, &mut key);
     if is_simple(&entry.key.value, &key) {
@@ -63,12 +83,19 @@ fn block_entry(entry: &Entry, indent: usize, out: &mut String) {
         new_line(indent, out);
     }
     out.push(':');
-    match &entry.value.value {
-        Value::Map(Map { entries }) if !entries.is_empty() => new_line(indent + 2, out),
-        Value::Seq(items) if !items.is_empty() => new_line(indent + 2, out),
-        _ => out.push(' '),
+    let of = comment(entry);
+    let is_below = match &entry.value.value {
+        Value::Map(Map { entries }) => !entries.is_empty(),
+        Value::Seq(items) => !items.is_empty(),
+        _ => false,
+    };
+    if is_below {
+        remark(of.as_deref(), out);
+        new_line(indent + 2, out);
+    } else {
+        out.push(' ');
     }
-    block(&entry.value.value, indent + 2, out);
+    block(&entry.value.value, indent + 2, of.as_deref(), comment, out);
 }
 
 fn new_line(indent: usize, out: &mut String) {
@@ -193,13 +220,14 @@ fn is_literal(text: &str) -> bool {
         && !text.ends_with([' ', '\t'])
 }
 
-fn literal(text: &str, indent: usize, out: &mut String) {
+fn literal(text: &str, indent: usize, of: Option<&str>, out: &mut String) {
     let body = text.strip_suffix('\n');
     out.push_str(match body {
         None => "|-",
         Some(body) if body.ends_with('\n') => "|+",
         Some(_) => "|",
     });
+    remark(of, out);
     for line in body.unwrap_or(text).split('\n') {
         out.push('\n');
         if !line.is_empty() {

@@ -136,7 +136,7 @@ fn only_and_except_decide_together() {
     let why = &evaluate(&config(&["test"], vec![either]), &push()).left_out[0].why;
     assert_eq!(
         why,
-        "is left out: `except:refs` holds: this is branch `main` by `push`, and the list is [main]"
+        "is left out: `except:refs` [main] holds: this is branch `main` by `push`"
     );
 }
 
