@@ -26,6 +26,13 @@ pub(super) fn is_address(location: &str) -> bool {
         })
 }
 
+/// Whether a project could have the path: in a group, with GitLab's letters alone.
+pub(super) fn is_project_path(path: &str) -> bool {
+    let fits = |c: char| c.is_alphanumeric() || "-_.".contains(c);
+    let is_part = |part: &str| !part.is_empty() && part.chars().all(fits);
+    path.contains('/') && path.split('/').all(is_part)
+}
+
 /// Whether the name ends in `.yml` or `.yaml` behind something else.
 pub(super) fn has_yaml_extension(path: &str) -> bool {
     let name = path.rsplit('/').next().unwrap_or_default();

@@ -2,13 +2,15 @@
 
 use std::{rc::Rc, time::Duration};
 
-use super::{Kind, Loader, World, integrity, is_empty, origin::Origin, source::Key};
+use super::{
+    Kind, Loader, World, integrity, is_empty, origin::Origin, source::Key, source::not_found,
+};
 use crate::{
     Changes, Diagnostic, Entry, Map, Node, Span, Value,
     config::{self, Rule, RuleWhen},
     duration,
     evaluate::clause,
-    resolve::location::{has_yaml_extension, is_url, wildcard},
+    resolve::location::{has_yaml_extension, is_project_path, is_url, wildcard},
 };
 
 /// The kinds of includes, as GitLab's sentences list them.
@@ -292,7 +294,15 @@ impl<'a> Loader<'a> {
         alone: bool,
     ) -> Option<Vec<Wanted<'n>>> {
         let text = |node: &Node| node.to_text().unwrap_or_else(|| node.inspect());
-        let path = self.expand(&text(&entry.value)).to_lowercase();
+        let written = text(&entry.value);
+        let path = self.expand(&written).to_lowercase();
+        if path == written.to_lowercase() && !is_project_path(&path) {
+            let message = not_found(&path);
+            let told = Diagnostic::error("include", message, Some(entry.value.span))
+                .help("a project is named by its whole path: `group/project`");
+            self.loaded.diagnostics.push(told);
+            return None;
+        }
         let reference = map.get("ref").filter(|node| !is_empty(node));
         let reference_span = reference.map_or(entry.value.span, |node| node.span);
         let reference = reference.map(|node| self.expand(&text(node)));

@@ -324,13 +324,7 @@ impl<'a> Loader<'a> {
             Err(failed) => failed,
         };
         let (message, span) = match &failed.why {
-            Why::Missing | Why::Unconfigured | Why::Address => {
-                let message = format!(
-                    "Project `{shown}` not found or access denied! Make sure any includes in \
-                     the pipeline configuration are correctly defined."
-                );
-                (message, project_span)
-            }
+            Why::Missing | Why::Unconfigured | Why::Address => (not_found(&shown), project_span),
             Why::NoReference => {
                 let reference = shown_reference.as_deref().unwrap_or("HEAD");
                 let message = format!("Project `{shown}` reference `{reference}` does not exist!");
@@ -408,6 +402,14 @@ impl What {
     fn is_checked(&self) -> bool {
         matches!(self, What::Remote { integrity, .. } if integrity.is_some())
     }
+}
+
+/// GitLab's sentence about a project that is not there, or must not be read.
+pub(super) fn not_found(project: &str) -> String {
+    format!(
+        "Project `{project}` not found or access denied! Make sure any includes in the pipeline \
+         configuration are correctly defined."
+    )
 }
 
 /// A path from its repository's root.
