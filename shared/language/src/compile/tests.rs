@@ -7,6 +7,7 @@ mod includes;
 mod language;
 mod no_runtime;
 mod open_world;
+mod projects;
 mod triggers;
 mod values;
 
