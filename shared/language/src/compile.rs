@@ -12,7 +12,7 @@ use crate::{
     Changes, Context, Diagnostic, FileId, Node, Reach, Severity, Sources, Span, Value,
     config::{self, Config},
     coupling,
-    diagnostic::chain,
+    diagnostic::{chain, mends},
     evaluate::{self, Explanation, LeftOut},
     inputs::{self, Given},
     resolve::{self, Budget, Included, Includes, World},
@@ -63,7 +63,7 @@ pub fn compile<'r>(root: (&str, &str), context: &Context, reach: impl Into<Reach
         compiled.diagnostics.extend(evaluation.diagnostics);
         sort(&mut compiled.diagnostics);
     }
-    tidy(&mut compiled.diagnostics);
+    tidy(&mut compiled);
     compiled
 }
 
@@ -83,7 +83,7 @@ pub fn lint<'r>(
         compiled.diagnostics.extend(coupling::lint(&config));
         sort(&mut compiled.diagnostics);
     }
-    tidy(&mut compiled.diagnostics);
+    tidy(&mut compiled);
     compiled
 }
 
@@ -181,18 +181,21 @@ fn passes(
 
     let mut budget = Budget::new(&map);
     let mut missed = Missed::new(loaded.is_partial);
+    let mut go_on = |all: &mut Vec<Diagnostic>, found: Vec<Diagnostic>| {
+        let found = missed.without(found);
+        let is_wrong = !found.is_empty();
+        if is_wrong && world == World::Open {
+            missed.lacks(&found);
+        }
+        all.extend(found);
+        !is_wrong || world == World::Open
+    };
     let (map, found) = resolve::extends(map, &mut budget);
-    let found = missed.without(found);
-    let stop = !found.is_empty();
-    all.extend(found);
-    if stop {
+    if !go_on(all, found) {
         return None;
     }
     let (map, found) = resolve::references(map, &mut budget);
-    let found = missed.without(found);
-    let stop = !found.is_empty();
-    all.extend(found);
-    if stop {
+    if !go_on(all, found) {
         return None;
     }
     let (config, found) = config::check(&compiled.sources, &map, span);
@@ -228,9 +231,20 @@ fn sort(diagnostics: &mut Vec<Diagnostic>) {
 
 /// Nothing twice: what several jobs have from one place, and that there is no job
 /// where it was said why.
-fn tidy(diagnostics: &mut Vec<Diagnostic>) {
+fn tidy(compiled: &mut Compiled) {
+    let Compiled {
+        sources,
+        diagnostics,
+        ..
+    } = compiled;
     chain::once(diagnostics);
     if diagnostics.iter().any(|it| it.code == "no-script") {
         diagnostics.retain(|it| it.code != "no-jobs");
+    }
+    mends::fold(diagnostics);
+    mends::add(diagnostics);
+    let syntax = diagnostics.iter_mut().filter(|it| it.code == "yaml-syntax");
+    for found in syntax {
+        mends::open_bracket(sources, found);
     }
 }

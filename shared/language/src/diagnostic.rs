@@ -2,6 +2,7 @@
 
 pub(crate) mod chain;
 mod codes;
+pub(crate) mod mends;
 
 use crate::{FileId, Span};
 pub use codes::{CODES, Code, code};

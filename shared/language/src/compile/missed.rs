@@ -37,6 +37,13 @@ impl Missed {
         }
     }
 
+    /// Goes on although a template or what a reference names is not there: what follows
+    /// from that is not told too.
+    pub(super) fn lacks(&mut self, found: &[Diagnostic]) {
+        self.is_partial = true;
+        self.places.extend(found.iter().filter_map(|it| it.span));
+    }
+
     /// The findings without those that a missing file could explain.
     pub(super) fn without(&mut self, mut found: Vec<Diagnostic>) -> Vec<Diagnostic> {
         if !self.is_partial {
