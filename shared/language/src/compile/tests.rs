@@ -61,8 +61,11 @@ fn repository(row: &Json) -> Repository {
 }
 
 fn rows() -> impl Iterator<Item = Json> {
-    VECTORS
-        .lines()
+    rows_of(VECTORS)
+}
+
+fn rows_of(text: &str) -> impl Iterator<Item = Json> {
+    text.lines()
         .filter(|line| !line.starts_with('#'))
         .map(|line| serde_json::from_str(line).unwrap())
 }
@@ -223,6 +226,16 @@ fn verdicts_sentences_and_jobs_are_those_of_gitlab() {
         failed.len(),
         failed.join("\n")
     );
+}
+
+#[test]
+fn rows_of_the_description_hold() {
+    let rows = rows_of(include_str!("../../tests/vectors/language.txt"));
+    let failed = rows.filter_map(|row| {
+        let difference = difference(&row)?;
+        Some(format!("{}: {difference}", row["row"]))
+    });
+    assert_eq!(failed.collect::<Vec<_>>(), Vec::<String>::new());
 }
 
 #[test]
