@@ -4,7 +4,8 @@ use fleet_model::Variable;
 use serde_json::{Value as Json, json};
 
 use super::{
-    Index, Unknown, check_for_job, expand, expand_for_job, expand_for_server, inherit, merge, slug,
+    Index, Unknown, check_for_job, expand, expand_for_job, expand_for_server, inherit, merge,
+    predefined, slug,
 };
 
 const VECTORS: &str = include_str!("../../tests/vectors/slugs-and-variables.txt");
@@ -291,5 +292,119 @@ proptest::proptest! {
             };
             proptest::prop_assert_eq!(sorted(&set), sorted(&expanded));
         }
+    }
+}
+
+/// Source, kind of ref, whether it is protected; `CI_PIPELINE_SOURCE`, and which of
+/// `CI_COMMIT_BRANCH`, `CI_COMMIT_TAG` are set.
+#[test]
+fn each_source_sets_what_rules_ask_for() {
+    use crate::{PipelineSource as Source, Ref, RefKind};
+    let rows = [
+        (Source::Push, RefKind::Branch, "push", Some("x/Y"), None),
+        (Source::Push, RefKind::Tag, "push", None, Some("x/Y")),
+        (
+            Source::MergeRequestEvent,
+            RefKind::MergeRequest,
+            "merge_request_event",
+            None,
+            None,
+        ),
+        (
+            Source::Schedule,
+            RefKind::Branch,
+            "schedule",
+            Some("x/Y"),
+            None,
+        ),
+        (
+            Source::Schedule,
+            RefKind::Tag,
+            "schedule",
+            None,
+            Some("x/Y"),
+        ),
+        (Source::Web, RefKind::Branch, "web", Some("x/Y"), None),
+        (Source::Api, RefKind::Branch, "api", Some("x/Y"), None),
+        (
+            Source::Trigger,
+            RefKind::Branch,
+            "trigger",
+            Some("x/Y"),
+            None,
+        ),
+        (
+            Source::Pipeline,
+            RefKind::Branch,
+            "pipeline",
+            Some("x/Y"),
+            None,
+        ),
+        (
+            Source::Pipeline,
+            RefKind::Tag,
+            "pipeline",
+            None,
+            Some("x/Y"),
+        ),
+        (
+            Source::ParentPipeline,
+            RefKind::Branch,
+            "parent_pipeline",
+            Some("x/Y"),
+            None,
+        ),
+        (
+            Source::ParentPipeline,
+            RefKind::MergeRequest,
+            "parent_pipeline",
+            None,
+            None,
+        ),
+    ];
+    for (source, kind, word, branch, tag) in rows {
+        let context = crate::Context {
+            source,
+            reference: Ref {
+                name: "x/Y".to_owned(),
+                kind,
+                protected: true,
+            },
+            ..crate::evaluate::tests::push()
+        };
+        let all = predefined::for_pipeline(&context);
+        let value = |name: &str| {
+            let found = all.iter().rfind(|it| it.key == name);
+            found.map(|it| it.value.as_str())
+        };
+        let row = format!("{source:?} of {kind:?}");
+        assert_eq!(value("CI_PIPELINE_SOURCE"), Some(word), "{row}");
+        assert_eq!(value("CI_COMMIT_BRANCH"), branch, "{row}");
+        assert_eq!(value("CI_COMMIT_TAG"), tag, "{row}");
+        assert_eq!(value("CI_BUILD_TAG"), tag, "{row}");
+        for (name, expected) in [
+            ("CI_COMMIT_REF_NAME", "x/Y"),
+            ("CI_COMMIT_REF_SLUG", "x-y"),
+            ("CI_BUILD_REF_NAME", "x/Y"),
+            ("CI_COMMIT_REF_PROTECTED", "true"),
+            ("CI_DEFAULT_BRANCH", "main"),
+            ("CI_CONFIG_PATH", ".gitlab-ci.yml"),
+            ("CI", "true"),
+            ("GITLAB_CI", "true"),
+            ("CI_SERVER_NAME", "GitLab"),
+        ] {
+            assert_eq!(value(name), Some(expected), "{row}: {name}");
+        }
+        // What is known only of a pipeline or a job that is there.
+        for name in [
+            "CI_PIPELINE_ID",
+            "CI_PIPELINE_URL",
+            "CI_JOB_ID",
+            "CI_JOB_TOKEN",
+        ] {
+            assert_eq!(value(name), None, "{row}: {name}");
+        }
+        let triggered = (source == Source::Trigger).then_some("true");
+        assert_eq!(value("CI_PIPELINE_TRIGGERED"), triggered, "{row}");
     }
 }
