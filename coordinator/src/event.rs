@@ -307,8 +307,10 @@ impl Events {
         let (runtime, its_stop) = (runtime::Handle::current(), stop.clone());
         let elsewhere = move |failure| includes.reach(&token, runtime, its_stop, failure);
         let objects = found.objects;
-        let compiled = compile::compile(objects, configuration, context, elsewhere, &stop).await?;
-        Ok(match compiled {
+        let judged = compile::compile(objects, configuration, context, elsewhere, &stop).await?;
+        let mut request = request;
+        request.about.included = judged.included;
+        Ok(match judged.outcome {
             Compiled::Plan(mut plan, warnings) => {
                 apply_settings(&mut plan, &event.project);
                 Made::Request(
@@ -336,6 +338,7 @@ impl Events {
             user: event.user.clone(),
             token: Some(event.token.clone()),
             iid: context.iid,
+            included: Vec::new(),
             before: match &event.kind {
                 Kind::Push { .. } => context.before_sha.clone(),
                 Kind::Downstream {

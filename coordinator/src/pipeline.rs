@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use fleet_language::PipelineSource;
 use fleet_model::{
-    AgentName, FailureReason, Fence, JobId, JobState, PipelineId, Plan, ProjectId, Source,
-    Strategy, Timestamp, Variable,
+    AgentName, FailureReason, Fence, Included, JobId, JobState, PipelineId, Plan, ProjectId,
+    Source, Strategy, Timestamp, Variable,
 };
 use fleet_queue::{Bridge, NewJob, NewPipeline};
 use serde::{Deserialize, Serialize};
@@ -79,6 +79,9 @@ pub struct About {
     /// What the branch named before the push; empty: nothing is known.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub before: String,
+    /// What its configuration includes, in the order it was read.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub included: Vec<Included>,
 }
 
 /// What was made of a [`Request`].

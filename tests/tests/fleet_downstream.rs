@@ -112,6 +112,8 @@ fn jobs_get_files_and_artifacts_of_other_projects_that_their_user_may_see() -> R
         let ended = ann.wait_end(&pushed, SOON)?;
         ensure!(ended.status == "success", "{ended:?}");
         ensure!(ann.job(&ended, "check-a")?.status == "success");
+        let shown = ann.ok(&["pipeline", "show", &ended.id.to_string(), "-p", APP])?;
+        ensure!(shown.contains("ci/check.yml (group/lib at "), "{shown}");
         let used = fleet.mark("used")?.join(" ");
         ensure!(used == "from-lib 7", "{used}");
         Ok(())

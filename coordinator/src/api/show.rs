@@ -1,6 +1,6 @@
 //! What the state looks like on the wire.
 
-use fleet_model::{FailureReason, JobState, Timestamp};
+use fleet_model::{FailureReason, Included, JobState, Timestamp};
 use fleet_proto::v1;
 use fleet_queue::AgentStatus;
 
@@ -28,11 +28,27 @@ pub(super) fn pipeline(info: PipelineInfo, jobs: Vec<v1::Job>) -> v1::Pipeline {
         created_at: info.created_at.0,
         finished_at: time(info.finished_at),
         stages: info.stages,
-        jobs,
-        config_error: info.config_error.unwrap_or_default(),
         iid: info.about.iid,
         commit_title: info.about.title,
         upstream: info.upstream.map(link),
+        included: if jobs.is_empty() && info.config_error.is_none() {
+            Vec::new()
+        } else {
+            info.about.included.into_iter().map(included).collect()
+        },
+        jobs,
+        config_error: info.config_error.unwrap_or_default(),
+    }
+}
+
+fn included(file: Included) -> v1::IncludedFile {
+    v1::IncludedFile {
+        kind: file.kind.as_str().to_owned(),
+        location: file.location,
+        project: file.project.unwrap_or_default(),
+        commit: file.commit.unwrap_or_default(),
+        version: file.version.unwrap_or_default(),
+        sha256: file.sha256,
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use fleet_language::evaluate::{EMPTY, FILTERED};
 use fleet_language::render::short;
 use fleet_language::{Commit, Context, Diagnostic, Files, Reach, Severity};
-use fleet_model::Plan;
+use fleet_model::{Included, Plan};
 
 use super::{Error, Event, git};
 use crate::source::{AtCommit, Elsewhere, Failure, GitError, Objects, Repository, Stop, visible};
@@ -54,6 +54,12 @@ impl Files for With<'_> {
     }
 }
 
+/// What the compiler made of a configuration, and of which files.
+pub(super) struct Judged {
+    pub(super) outcome: Compiled,
+    pub(super) included: Vec<Included>,
+}
+
 /// What the compiler made of a configuration.
 pub(super) enum Compiled {
     /// With what there is to warn of.
@@ -99,7 +105,11 @@ pub(super) async fn compile(
     context: Context,
     elsewhere: impl FnOnce(Failure) -> Elsewhere + Send + 'static,
     stop: &Stop,
-) -> Result<Compiled, Error> {
+) -> Result<Judged, Error> {
+    let refused = |error: String| Judged {
+        outcome: Compiled::Errors(vec![error]),
+        included: Vec::new(),
+    };
     let Configuration {
         name: path,
         text,
@@ -111,7 +121,7 @@ pub(super) async fn compile(
             let valid = &error.as_bytes()[..error.utf8_error().valid_up_to()];
             let line = valid.iter().filter(|byte| **byte == b'\n').count() + 1;
             let error = format!("{path}:{line}:1: error: the file is not UTF-8 text");
-            return Ok(Compiled::Errors(vec![error]));
+            return Ok(refused(error));
         }
     };
     let root = path.clone();
@@ -129,16 +139,19 @@ pub(super) async fn compile(
         let compiled = fleet_language::compile((&root, &text), &context, reach);
         match failure.take() {
             Some(error) => Err(error),
-            None => Ok(judged(compiled)),
+            None => Ok(Judged {
+                included: compiled.included.clone(),
+                outcome: judged(compiled),
+            }),
         }
     };
     match blocking(stop, work).await {
         Some(compiled) => compiled.map_err(|error| git(&error)),
         // It would not go better another time.
-        None => Ok(Compiled::Errors(vec![format!(
+        None => Ok(refused(format!(
             "{path}:1:1: error: the configuration could not be compiled within {} s",
             DEADLINE.as_secs()
-        )])),
+        ))),
     }
 }
 

@@ -165,6 +165,20 @@ impl Json for v1::Pipeline {
             "iid": self.iid,
             "commit_title": self.commit_title,
             "upstream": self.upstream.as_ref().map(Json::json),
+            "included": list(&self.included),
+        })
+    }
+}
+
+impl Json for v1::IncludedFile {
+    fn json(&self) -> Value {
+        json!({
+            "kind": self.kind,
+            "location": self.location,
+            "project": self.project,
+            "commit": self.commit,
+            "version": self.version,
+            "sha256": self.sha256,
         })
     }
 }

@@ -177,6 +177,7 @@ fn facts(pipeline: &v1::Pipeline) -> Vec<Fact> {
         fact("started by", started_by(pipeline)),
         fact("upstream", upstream(pipeline)),
         fact("downstream", downstream(pipeline)),
+        fact("includes", includes(pipeline)),
         fact("created", time::moment(pipeline.created_at)),
         fact(
             "took",
@@ -195,6 +196,22 @@ fn upstream(pipeline: &v1::Pipeline) -> String {
         };
         format!("pipeline {}{of}, by job {}", link.pipeline, link.job)
     })
+}
+
+/// The files of other projects and addresses, with what they were.
+fn includes(pipeline: &v1::Pipeline) -> String {
+    let others = pipeline.included.iter().filter(|it| it.kind != "local");
+    let shown = others.map(|it| {
+        let of = [it.project.as_str(), it.version.as_str()];
+        let of = of.iter().filter(|text| !text.is_empty());
+        let at = match it.commit.as_str() {
+            "" => format!("sha256 {}", it.sha256.get(..12).unwrap_or_default()),
+            commit => short_sha(commit).to_owned(),
+        };
+        let of: String = of.map(|text| format!("{text} ")).collect();
+        format!("{} ({of}at {at})", it.location)
+    });
+    shown.collect::<Vec<_>>().join(", ")
 }
 
 /// The pipelines that its trigger jobs started, the newest of each.

@@ -5,7 +5,7 @@ mod missed;
 #[cfg(test)]
 mod tests;
 
-use fleet_model::{Plan, Variable};
+use fleet_model::{Included, Plan, Variable};
 
 use self::missed::Missed;
 use crate::{
@@ -15,7 +15,7 @@ use crate::{
     diagnostic::{chain, mends},
     evaluate::{self, Explanation, LeftOut},
     inputs::{self, Given},
-    resolve::{self, Budget, Included, Includes, World},
+    resolve::{self, Budget, Includes, World},
     variables::predefined,
 };
 

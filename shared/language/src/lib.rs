@@ -40,5 +40,4 @@ pub use context::{Changes, Commit, Context, Files, PipelineSource, Project, Ref,
 pub use coupling::HostCoupling;
 pub use diagnostic::{CODES, Code, Diagnostic, Note, Severity, SourceFile, Sources, code};
 pub use fetch::{Fetch, Reach};
-pub use resolve::{IncludeKind, Included};
 pub use tree::{Entry, FileId, Map, Node, Span, Value};

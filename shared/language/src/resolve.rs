@@ -14,7 +14,6 @@ mod size;
 
 pub(crate) use defaults::apply as apply_defaults;
 pub(crate) use extends::extends;
-pub use include::{Included, Kind as IncludeKind};
 pub(crate) use include::{Includes, World, load};
 pub(crate) use nearest::Nearest;
 pub(crate) use reference::references;

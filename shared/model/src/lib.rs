@@ -6,6 +6,7 @@
 
 mod downstream;
 mod id;
+mod included;
 mod job;
 mod plan;
 mod registry;
@@ -15,6 +16,7 @@ mod variable;
 
 pub use downstream::{ChildArtifact, CrossNeed, CrossSource, Downstream, Strategy, Trigger};
 pub use id::{AgentName, Fence, JobId, PipelineId, ProjectId};
+pub use included::{IncludeKind, Included};
 pub use job::{
     Artifact, ArtifactFormat, ArtifactWhen, Cache, Dependency, Hook, Image, JobSpec, PullPolicy,
     RegistryLogin, Service, Source, Step, Token,

@@ -17,7 +17,7 @@ use std::{
     rc::Rc,
 };
 
-use fleet_model::Variable;
+use fleet_model::{IncludeKind as Kind, Included, Variable};
 
 use self::{
     entry::Wanted,
@@ -35,8 +35,6 @@ use crate::{
     tree::Pile,
     variables::{Index, Unknown},
 };
-
-pub use self::record::{Included, Kind};
 
 /// The code of files that are left out of an open world.
 const UNKNOWN: &str = "include-unknown";

@@ -2,9 +2,11 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
+use fleet_model::IncludeKind;
+
 use super::{Repository, check};
 use crate::{
-    Fetch, IncludeKind, Reach, Severity,
+    Fetch, Reach, Severity,
     fetch::{Address, Component, Failed, Opened, Template, Why, pick_version},
 };
 
