@@ -2,13 +2,14 @@
 //!
 //! What git itself is not needed for is done here: making the repository,
 //! cleaning up what an earlier job left in it, and the references of a
-//! repository on this host. So a fresh checkout costs one git process, a used
-//! folder two, and a repository behind a URL one more for its fetch.
+//! repository on this host. So a checkout costs one git process, one more where an
+//! earlier job left something to clean, and one for a fetch from a URL.
 
 mod checkout;
 mod configuration;
 mod copy;
 mod git;
+mod index;
 mod location;
 mod options;
 mod references;

@@ -4,6 +4,7 @@ use std::fs::{OpenOptions, Permissions, create_dir_all};
 use std::io::{self, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use fleet_model::Source;
 
@@ -11,11 +12,15 @@ use super::configuration::{self, Configuration};
 use super::git::Git;
 use super::location::{Location, Url};
 use super::repository::Repository;
-use super::{Error, Request, Said, Say, in_path, references, submodules};
+use super::{Error, Request, Said, Say, in_path, index, references, submodules};
 use crate::executor::{Environment, Stop, Users, platform};
 
 /// The name of the file that holds the job's credentials for git.
 pub(super) const EXTERNAL: &str = ".gitlab-runner.ext.conf";
+
+/// To look through a work tree takes at most this long; a process of git's takes a few
+/// milliseconds, and looks through it too.
+const SOON: Duration = Duration::from_millis(20);
 
 /// The commit that is wanted.
 #[derive(Clone, Copy)]
@@ -186,8 +191,8 @@ async fn fetch<E: Environment, S: Stop>(
 }
 
 /// `read-tree` does to index and files what `checkout -f` does, in less time;
-/// `HEAD` is ours to write. A used folder is cleaned then: with a fetch that is
-/// the third process of a job, which only such folders pay for.
+/// `HEAD` is ours to write. A used folder is cleaned then, if there is anything to
+/// clean: to look for that takes less time than to start a process.
 async fn check_out<E: Environment, S: Stop>(
     git: &mut Git<'_, E, S>,
     repository: &Repository,
@@ -211,7 +216,9 @@ async fn check_out<E: Environment, S: Stop>(
     repository
         .set_head(commit.sha)
         .map_err(in_path("write HEAD of", request.project))?;
-    if let Some(flags) = request.options.clean.as_ref().filter(|_| repository.used) {
+    if let Some(flags) = request.options.clean.as_ref().filter(|_| repository.used)
+        && !is_clean(request.project, commit.sha.len() / 2).await
+    {
         git.run(std::iter::once("clean").chain(flags.iter().map(String::as_str)))
             .await?;
     }
@@ -220,6 +227,17 @@ async fn check_out<E: Environment, S: Stop>(
         git.say(Said::Output(b"\n"));
     }
     Ok(())
+}
+
+/// Whether a work tree holds nothing but what its index knows; false too where that is
+/// not soon seen. `hash` is the length of an object's name in bytes.
+async fn is_clean(project: &Path, hash: usize) -> bool {
+    let project = project.to_owned();
+    let look = tokio::task::spawn_blocking(move || {
+        let until = Instant::now() + SOON;
+        index::holds_all(&project, hash, &|| Instant::now() < until)
+    });
+    look.await.unwrap_or(false)
 }
 
 /// Whether `git lfs pull` has anything to do, and can.
