@@ -6,7 +6,9 @@
 //! programs in network namespaces: mTLS, a store that syncs to the disk, a
 //! checkout of the pushed commit for every job. Needs root.
 
+use std::collections::HashMap;
 use std::fmt::Write as _;
+use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, ensure};
@@ -21,7 +23,9 @@ const CHAINS: usize = 10;
 const LINKS: usize = 100;
 
 fn main() -> Result<()> {
-    Setup::hosts(1).run(|fleet| {
+    // The agent's log has the moment of each lease, to the microsecond.
+    let setup = Setup::hosts(1).agent("FLEET_LOG", "info,fleet_agent::link=debug");
+    setup.run(|fleet| {
         fleet.project(PROJECT)?;
         let ann = fleet.person("ann", "maintainer")?;
         memory(fleet, &ann)?;
@@ -67,23 +71,43 @@ fn jobs(fleet: &mut Fleet, person: &Person) -> Result<()> {
         let script = "echo \"$CI_JOB_ID $(date +%s%N)\" >> $MARKS/first";
         let _ = writeln!(yaml, "job {link}: {{script: '{script}'{needs}}}");
     }
-    let (mut started, mut first) = (Vec::new(), Vec::new());
+    let (mut leased, mut started, mut first) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..CHAINS {
         let pipeline = push(person, &yaml)?;
         end(person, &pipeline)?;
+        let leases = leases(&fleet.hosts[0].log())?;
         let mut before: Option<JobView> = None;
         for link in 0..LINKS {
             let job = person.job(&pipeline, &format!("job {link}"))?;
             if let Some(before) = before {
                 let ready = before.time("finished_at")?;
+                let lease = leases.get(&job.id).context("a lease in the log")?;
+                leased.push(lease.saturating_sub(ready));
                 started.push(job.time("started_at")?.saturating_sub(ready));
                 first.push(first_line(fleet, &job)?.saturating_sub(ready));
             }
             before = Some(job);
         }
     }
-    line("ready → the agent has it and says so", started)?;
+    line("ready → the lease is in the agent's hands", leased)?;
+    line("ready → the agent says that it has begun", started)?;
     line("ready → first line of the script", first)
+}
+
+/// When the agent got the lease of each job, by its log.
+fn leases(log: &Path) -> Result<HashMap<u64, Duration>> {
+    let text = std::fs::read_to_string(log).context("read the agent's log")?;
+    let lines = text.lines().filter(|line| line.contains("a lease is here"));
+    lines
+        .map(|line| {
+            let time = line.split_whitespace().next().context("a time")?;
+            let time: jiff::Timestamp = time.parse().context("a time")?;
+            let nanoseconds = u64::try_from(time.as_nanosecond()).context("after 1970")?;
+            let job = line.split("job=").nth(1).context("a job")?;
+            let job = job.split_whitespace().next().unwrap_or_default();
+            Ok((job.parse()?, Duration::from_nanos(nanoseconds)))
+        })
+        .collect()
 }
 
 /// From a line that a job prints to the moment `fleetctl job log -f` shows it.

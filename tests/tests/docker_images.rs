@@ -142,10 +142,14 @@ fn a_private_image_on_the_host_is_for_the_project_that_pulled_it() -> Result<()>
             policies("hopes", &image, "if-not-present"),
             policies("by-id", id, "if-not-present"),
             policies("refused", &image, "never"),
+            format!(
+                "serves: {{image: 'busybox:test', services: [{{name: '{image}', pull_policy: \
+                 if-not-present}}], script: echo in the container}}\n"
+            ),
         ];
         let stolen = run(&admin, OTHER, &theirs.concat())?;
         let configuration = Some("runner_configuration_error");
-        for name in ["asks", "hopes"] {
+        for name in ["asks", "hopes", "serves"] {
             let texts = ["wants a login for it, and the job has none"];
             let log = expect(&admin, &stolen, name, configuration, &texts)?;
             ensure!(!log.contains("in the container"), "{log}");

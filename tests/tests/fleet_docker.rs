@@ -198,6 +198,59 @@ fn image_of_one_project_is_not_anothers_and_no_login_is_left() -> Result<()> {
     })
 }
 
+#[test]
+fn what_an_engine_tells_of_a_job_has_no_login_of_it() -> Result<()> {
+    Setup::hosts(2).docker().run(|fleet| {
+        store_host(fleet)?;
+        let registry = fleet.registry(5000, &passwords())?;
+        let image = format!("{}/private/image:1", registry.host());
+        fill(fleet, BUSYBOX.name, &image)?;
+        let gate = fleet.gate(7001)?;
+        fleet.project(PROJECT)?;
+        let admin = fleet.admin()?;
+        let password = admin.write("password", PASSWORD)?.display().to_string();
+        let login = [
+            "--username",
+            "robot",
+            "--password-file",
+            &password,
+            "--project",
+            PROJECT,
+        ];
+        admin.ok(&[&["registry", "add", &registry.host()], &login[..]].concat())?;
+        let yaml = format!(
+            "waits:
+  image: {image}
+  services: [{{name: '{image}', alias: db, command: [sleep, '600']}}]
+  script:
+    - echo \"$CI_JOB_TOKEN\" | rev
+    - nc 10.213.0.1 7001 < /dev/null
+"
+        );
+        let (admin, pipeline) = push(fleet, PROJECT, &yaml)?;
+        gate.wait(&admin, &pipeline, "waits")?;
+        // What any other job of the host sees that may ask its engine.
+        let engine = engine(fleet)?;
+        let ids = engine.ok(&["ps", "--all", "--quiet"])?;
+        let ids: Vec<&str> = ids.split_whitespace().collect();
+        ensure!(ids.len() >= 2, "{ids:?}");
+        let told = engine.ok(&[&["inspect"], &ids[..]].concat())?;
+        gate.open();
+        let (job, log) = ended(&admin, &pipeline, "waits")?;
+        ensure!(job.status == "success", "{job:?}\n{log}");
+        let token = log
+            .lines()
+            .rfind(|line| line.len() > 30 && !line.contains(' '));
+        let token: String = token.context("a token")?.chars().rev().collect();
+        let basic = base64(&format!("robot:{PASSWORD}"))?;
+        for secret in [PASSWORD, basic.trim_end_matches('='), token.as_str()] {
+            ensure!(!told.contains(secret), "{secret} is in {told}");
+        }
+        ensure!(told.contains("/private/image"), "{told}");
+        Ok(())
+    })
+}
+
 /// Neither the password nor its login is in any file of the first host, its
 /// engine's among them.
 fn expect_no_trace(fleet: &Fleet, login: &[&str; 2]) -> Result<()> {

@@ -350,10 +350,20 @@ fn protection(request: &Request<'_>) -> Protection {
     }
 }
 
-/// The environment of the job's own container.
+/// The environment of the job's own container, which its engine tells whoever may ask
+/// it: without secrets. The job's program sets all variables itself.
 fn environment(all: &expand::Environment) -> Vec<String> {
-    let all = all.variables().iter();
-    all.filter_map(|variable| assignment(&variable.key, &variable.value))
+    // Shorter ones are in too much that is none.
+    const SHORTEST: usize = 8;
+    let (public, secret): (Vec<_>, Vec<_>) =
+        all.variables().iter().partition(|variable| variable.public);
+    let secret = |value: &str| {
+        let mut secrets = secret.iter().map(|variable| variable.value.as_str());
+        secrets.any(|it| it.len() >= SHORTEST && value.contains(it))
+    };
+    let public = public.into_iter().filter(|it| !secret(&it.value));
+    public
+        .filter_map(|variable| assignment(&variable.key, &variable.value))
         .collect()
 }
 

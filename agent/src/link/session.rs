@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Interval, MissedTickBehavior};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status;
-use tracing::{error, info, warn};
+use tracing::{debug, error, info, warn};
 
 use super::held::{self, Held, Lease};
 use super::{Contact, Jobs, Orders};
@@ -195,6 +195,8 @@ impl Session<'_> {
         // Those that have sent all leave their handles here until the next one.
         while self.pumps.try_join_next().is_some() {}
         let fence = Fence(lease.fence);
+        let job = lease.job.as_ref().map_or(0, |job| job.job_id);
+        debug!(%fence, job, "a lease is here");
         if self.held.get(fence).is_some() {
             warn!(%fence, "a lease that is held came once more: left aside");
             return Ok(());
