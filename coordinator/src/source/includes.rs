@@ -213,7 +213,7 @@ impl Fetch for Elsewhere {
     fn component(&self, address: &Address) -> Result<Component, Failed> {
         let Some(path) = self.place(address) else {
             let help = format!(
-                "the components of this fleet are at {}; the coordinator's setting include-hosts \
+                "the components of this fleet are at {}; the coordinator's setting include-host \
                  says which group stands for another host",
                 self.includes.0.host
             );

@@ -131,7 +131,7 @@ async fn what_is_not_there_is_told_with_its_place() {
         ),
         (
             "{component: unknown.example/group/lib/scan@1}",
-            "setting include-hosts",
+            "setting include-host",
         ),
         (
             "\"https://files.example/a.yml\"",

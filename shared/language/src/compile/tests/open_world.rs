@@ -60,6 +60,24 @@ fn what_a_missing_file_could_bring_is_not_missed() {
 }
 
 #[test]
+fn what_variables_would_lead_to_is_not_known() {
+    for include in [
+        "$CONFIG",
+        "\"ci/${DIR}/a.yml\"",
+        "{local: $CONFIG}",
+        "{template: $TEMPLATE}",
+        "{component: $CI_SERVER_FQDN/g/p/c@$VERSION}",
+        "{component: \"${CI_SERVER_HOST}/g/p/c@1\"}",
+        "{project: g/p, ref: $REF, file: a.yml}",
+        "{project: g/p, file: [a.yml, $FILE]}",
+        "{remote: $URL}",
+    ] {
+        let yaml = format!("include: [{include}]\nj: {{extends: .a}}\n");
+        assert_eq!(codes(&yaml, &nothing()), [UNKNOWN], "{yaml}");
+    }
+}
+
+#[test]
 fn what_is_wrong_in_any_world_is_told() {
     for (rest, code) in [
         ("j: {script: x, scirpt: y}", "unknown-key"),

@@ -11,6 +11,7 @@ use crate::{
     duration,
     evaluate::clause,
     resolve::location::{has_yaml_extension, is_project_path, is_url, wildcard},
+    variables::Unknown,
 };
 
 /// The kinds of includes, as GitLab's sentences list them.
@@ -22,6 +23,9 @@ const KINDS: [&str; 6] = [
     "artifact",
     "component",
 ];
+
+/// What stands for the server in the addresses of components.
+const SERVER: [&str; 2] = ["CI_SERVER_FQDN", "CI_SERVER_HOST"];
 
 /// What `cache: true` means.
 const HOUR: Duration = Duration::from_secs(60 * 60);
@@ -94,6 +98,13 @@ impl<'a> Loader<'a> {
         alone: bool,
         origin: &Rc<Origin<'a>>,
     ) -> Option<Vec<Wanted<'n>>> {
+        if self.includes.world == World::Open
+            && let Some(text) = self.unset(item)
+        {
+            let message = format!("`{text}` is not looked for: its variables are not set here");
+            self.unknown::<()>(message, None, item.span);
+            return Some(Vec::new());
+        }
         let wanted = match &item.value {
             Value::String(text) => {
                 let text = self.expand(text);
@@ -129,6 +140,29 @@ impl<'a> Loader<'a> {
             }
         }
         complete.then_some(wanted)
+    }
+
+    /// What of an entry says where its file is and has variables that nobody set. A
+    /// server's own name is no matter: components are found without.
+    fn unset<'n>(&self, item: &'n Node) -> Option<&'n str> {
+        let places = item.as_map().map_or(&[][..], |map| &map.entries);
+        let places = places.iter().filter(|entry| {
+            let key = entry.key.as_str().unwrap_or_default();
+            KINDS.contains(&key) || ["ref", "file"].contains(&key)
+        });
+        let values = places.map(|entry| &entry.value).chain([item]);
+        let texts = values.flat_map(|value| match value.as_seq() {
+            Some(items) => items,
+            None => std::slice::from_ref(value),
+        });
+        texts.filter_map(Node::as_str).find(|text| {
+            let rest = SERVER.iter().fold((*text).to_owned(), |text, name| {
+                text.replace(&format!("${{{name}}}"), "")
+                    .replace(&format!("${name}"), "")
+            });
+            let index = &self.lookup.index;
+            index.expand(&rest, Unknown::Keep) != index.expand(&rest, Unknown::Empty)
+        })
     }
 
     /// The form `{local: ..., rules: ...}`.
