@@ -142,6 +142,8 @@ pub(crate) struct Job {
     pub(crate) asker: Option<Asker>,
     /// Why its newest try may not start, in words.
     pub(crate) refusal: Option<String>,
+    /// The jobs of other pipelines whose artifacts its newest attempt was promised.
+    pub(crate) cross: Vec<JobId>,
 }
 
 /// One lease of a job, as people see it.

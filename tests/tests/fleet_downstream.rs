@@ -106,16 +106,42 @@ fn jobs_get_files_and_artifacts_of_other_projects_that_their_user_may_see() -> R
         ensure!(ann.wait_end(&built, SOON)?.status == "success");
         let config = "include: [{project: group/lib, file: ci/check.yml, inputs: {name: a}}]\n\
              use:\n  needs: [{project: group/lib, job: build, ref: main, artifacts: true}]\n  \
-             script: 'echo \"$(cat lib.txt) $VERSION\" > $MARKS/used'\n";
-        ann.clone_of(APP)?.push_pipeline(config)?;
+             script: 'echo \"$(cat lib.txt) $VERSION\" > $MARKS/used'\n\
+             same:\n  needs: {pipeline: group/lib}\n";
+        let app = ann.clone_of(APP)?;
+        app.push_pipeline(config)?;
         let pushed = ann.pipeline(APP, "last")?;
         let ended = ann.wait_end(&pushed, SOON)?;
         ensure!(ended.status == "success", "{ended:?}");
+        ensure!(ann.job(&ended, "same")?.status == "success");
         ensure!(ann.job(&ended, "check-a")?.status == "success");
         let shown = ann.ok(&["pipeline", "show", &ended.id.to_string(), "-p", APP])?;
         ensure!(shown.contains("ci/check.yml (group/lib at "), "{shown}");
         let used = fleet.mark("used")?.join(" ");
         ensure!(used == "from-lib 7", "{used}");
+
+        // What is not there, or not theirs to see, is told alike.
+        app.push_pipeline(
+            ".job: {script: 'true'}
+no-project: {extends: .job, needs: [{project: group/none, job: build, ref: main}]}
+no-ref: {extends: .job, needs: [{project: group/lib, job: build, ref: other}]}
+no-job: {extends: .job, needs: [{project: group/lib, job: other, ref: main}]}
+no-pipeline: {extends: .job, needs: [{pipeline: '1', job: build}]}
+optional: {extends: .job, needs: [{pipeline: '1', job: build, optional: true}]}
+no-artifacts: {extends: .job, needs: [{project: group/lib, job: other, ref: main, artifacts: false}]}
+",
+        )?;
+        let pushed = ann.pipeline(APP, "last")?;
+        let ended = ann.wait_end(&pushed, SOON)?;
+        for name in ["no-project", "no-ref", "no-job", "no-pipeline"] {
+            let job = ann.job(&ended, name)?;
+            ensure!(job.status == "failed", "{job:?}");
+            let why = job.all["failure_reason"].as_str();
+            ensure!(why == Some("missing_dependency_failure"), "{job:?}");
+        }
+        for name in ["optional", "no-artifacts"] {
+            ensure!(ann.job(&ended, name)?.status == "success", "{name}");
+        }
         Ok(())
     })
 }

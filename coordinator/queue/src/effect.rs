@@ -32,7 +32,8 @@ pub enum Effect {
         job: JobId,
     },
     /// Start the pipeline of a bridge: [`Input::CreatePipeline`](crate::Input::CreatePipeline)
-    /// with it as its upstream, or [`Input::NoDownstream`](crate::Input::NoDownstream).
+    /// with it as its upstream, [`Input::FollowPipeline`](crate::Input::FollowPipeline) or
+    /// [`Input::NoDownstream`](crate::Input::NoDownstream).
     /// Asked for again after [`Input::Restarted`](crate::Input::Restarted).
     StartDownstream {
         /// The bridge.
@@ -143,6 +144,8 @@ pub enum Rejected {
     NotAboutToStart(JobId, JobState),
     /// This attempt of the job does not wait for a pipeline to be created.
     NotStarting(JobId, u32),
+    /// The pipeline waits, by way of others perhaps, for that of the job.
+    FollowsItself(JobId, PipelineId),
     /// Only completed jobs that ran or were canceled can be retried.
     NotRetryable(JobId, JobState),
     /// The attempt was given up, but its agent has not said that it ended.
@@ -192,6 +195,10 @@ impl fmt::Display for Rejected {
             Rejected::NotStarting(job, attempt) => write!(
                 f,
                 "job {job} does not wait for a pipeline that its try {attempt} starts"
+            ),
+            Rejected::FollowsItself(job, pipeline) => write!(
+                f,
+                "pipeline {pipeline}, which job {job} would follow, follows that of the job"
             ),
             Rejected::NotRetryable(job, state) => {
                 write!(f, "job {job} cannot be retried: it is {state}")

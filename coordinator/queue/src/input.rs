@@ -171,6 +171,16 @@ pub enum Input {
         /// What that makes of the bridge.
         outcome: Outcome,
     },
+    /// Answer to [`Effect::StartDownstream`](crate::Effect::StartDownstream) of a bridge
+    /// that has the status of a pipeline that is there.
+    FollowPipeline {
+        /// The bridge.
+        job: JobId,
+        /// Its attempt.
+        attempt: u32,
+        /// That pipeline.
+        pipeline: PipelineId,
+    },
     /// A job that is about to start, and has not, must not: its attempt fails, and
     /// is not tried again by itself. A lease it has is void; to be followed by
     /// [`Input::Released`] where its agent was told nothing of it.
@@ -273,7 +283,8 @@ pub struct Upstream {
     pub attempt: u32,
 }
 
-/// A job that starts a pipeline, and what it does once that is created.
+/// A job that starts a pipeline or follows another, and what it does once that is
+/// there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Bridge {
@@ -330,7 +341,7 @@ pub struct NewJob {
     /// last attempt, if it began at all. That agent gone, it fails.
     #[serde(default, skip_serializing_if = "is_default")]
     pub pinned_to: Option<JobId>,
-    /// It starts a pipeline, and is never leased.
+    /// It starts or follows a pipeline, and is never leased.
     #[serde(default, skip_serializing_if = "is_default")]
     pub bridge: Option<Bridge>,
 }

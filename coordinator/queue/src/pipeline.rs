@@ -34,7 +34,7 @@ pub(crate) struct Job {
     pub(crate) pinned_to: Option<usize>,
     /// Whether another job is pinned to it.
     pub(crate) holds_pins: bool,
-    /// It starts a pipeline, and has no lease.
+    /// It starts or follows a pipeline, and has no lease.
     pub(crate) bridge: Option<Bridge>,
 
     /// The jobs it needs, by index; none: it waits for its stage.

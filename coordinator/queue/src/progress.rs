@@ -1,7 +1,7 @@
 //! How far a job has come: all of it that changes, and so all that is kept of it
 //! beside its plan.
 
-use fleet_model::{AgentName, FailureReason, Fence, JobState, Timestamp};
+use fleet_model::{AgentName, FailureReason, Fence, JobState, PipelineId, Timestamp};
 use serde::{Deserialize, Serialize};
 
 /// A job's state and its latest attempt. Field names are those on disk.
@@ -37,6 +37,9 @@ pub(crate) struct Progress {
     /// The only agent that may run it: as it was when it became pending.
     #[serde(default, skip_serializing_if = "is_default")]
     pub(crate) bound_to: Option<AgentName>,
+    /// The pipeline whose status it has, where its attempt did not start one.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub(crate) follows: Option<PipelineId>,
 }
 
 impl Progress {
@@ -55,6 +58,7 @@ impl Progress {
             fence: None,
             ran_on: None,
             bound_to: None,
+            follows: None,
         }
     }
 
@@ -66,6 +70,7 @@ impl Progress {
         self.reason = None;
         self.exit_code = 0;
         self.at_once = false;
+        self.follows = None;
     }
 }
 

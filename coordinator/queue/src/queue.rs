@@ -48,8 +48,10 @@ pub struct Queue {
     scheduler: Scheduler,
     resources: Resources,
     timers: Timers,
-    /// The pipelines that the newest attempts of bridges have started.
+    /// The pipelines that the newest attempts of bridges have started, or follow.
     downstream: BTreeMap<JobId, PipelineId>,
+    /// Those of them that follow one they did not start.
+    followers: BTreeSet<(PipelineId, JobId)>,
     /// Pipelines with changes that are still to be followed up.
     changed: BTreeSet<PipelineId>,
     /// What the step under way asks for.
@@ -72,6 +74,7 @@ impl Queue {
             resources: Resources::default(),
             timers: Timers::default(),
             downstream: BTreeMap::new(),
+            followers: BTreeSet::new(),
             changed: BTreeSet::new(),
             effects: Vec::new(),
         }
@@ -140,6 +143,11 @@ impl Queue {
                 attempt,
                 outcome,
             } => self.no_downstream(job, attempt, outcome)?,
+            Input::FollowPipeline {
+                job,
+                attempt,
+                pipeline,
+            } => self.follow_pipeline(job, attempt, pipeline)?,
             Input::RefuseJob { job, reason } => self.refuse_job(job, reason)?,
             Input::DrainAgent { agent } => self.drain_agent(&agent, true)?,
             Input::ResumeAgent { agent } => self.drain_agent(&agent, false)?,
@@ -186,6 +194,7 @@ impl Queue {
         }
         let jobs: Vec<JobId> = pipeline.jobs().iter().map(|job| job.id).collect();
         self.downstream.retain(|job, _| !jobs.contains(job));
+        self.followers.retain(|(_, job)| !jobs.contains(job));
         self.pipelines.remove(id);
         Ok(())
     }

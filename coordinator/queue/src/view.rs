@@ -155,7 +155,7 @@ pub enum Why {
     Person,
     /// Whether it may start is being decided.
     Admission,
-    /// The pipeline it started has not ended, or is still to be created.
+    /// The pipeline it started or follows has not ended, or is still to be created.
     Downstream {
         /// That pipeline; none: it is being created.
         pipeline: Option<PipelineId>,

@@ -97,7 +97,7 @@ fn say(job: JobId, why: Why, name: &dyn Fn(JobId) -> Option<String>) -> Said {
         Why::Downstream {
             pipeline: Some(pipeline),
         } => Said {
-            why: format!("waits for the end of pipeline {pipeline}, which it started"),
+            why: format!("waits for the end of pipeline {pipeline}"),
             remedies: vec![format!("fleetctl pipeline show {pipeline}")],
             ..Said::default()
         },

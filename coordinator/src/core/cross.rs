@@ -1,49 +1,34 @@
-//! Jobs of other pipelines whose artifacts a job gets (`needs:pipeline:job`,
-//! `needs:project`): found when the job is handed out.
+//! What other pipelines give a job, found when it starts: artifacts of their jobs
+//! (`needs:pipeline:job`, `needs:project`), or their status (`needs:pipeline`).
 
 use fleet_language::variables::Bridge;
-use fleet_model::{
-    CrossNeed, CrossSource, Dependency, FailureReason, JobId, JobState, PipelineId, Variable,
-};
-use fleet_queue::Input;
+use fleet_model::{CrossNeed, CrossSource, Dependency, JobId, JobState, PipelineId, Variable};
 
 use super::Core;
-use crate::catalog::Catalog;
-use crate::pipeline::{Pipeline, dependency, reported};
+use super::downstream::Refusal;
+use crate::catalog::{Catalog, Project};
+use crate::pipeline::{Pipeline, dependency};
 
 impl Core {
     /// The jobs of other pipelines that a job gets artifacts of.
     ///
     /// # Errors
-    /// In words, what is missing that may not be.
-    pub(super) fn cross_jobs(&self, job: JobId) -> Result<Vec<JobId>, String> {
-        let (pipeline, index) = self.find(job).ok_or("its pipeline is gone")?;
-        let planned = &pipeline.request.plan.jobs[index];
-        if planned.cross_needs.is_empty() {
+    /// What is missing that may not be, or the project's variables cannot be read.
+    pub(super) fn cross_jobs(&self, job: JobId) -> Result<Vec<JobId>, Refusal> {
+        let Some((pipeline, index)) = self.find(job) else {
+            return Ok(Vec::new());
+        };
+        let needs = &pipeline.request.plan.jobs[index].cross_needs;
+        if needs.is_empty() {
             return Ok(Vec::new());
         }
-        let request = &pipeline.request;
-        let mut settings = self
-            .project_settings(pipeline, index)
-            .map_err(|refusal| refusal.words)?;
-        settings.extend(request.settings.iter().cloned());
-        let known = Bridge::new(
-            (
-                pipeline.id,
-                &self.settings.server_url,
-                &request.project_path,
-            ),
-            &request.plan,
-            planned,
-            reported(pipeline, planned),
-            settings,
-        );
+        let known = self.bridge(pipeline, index)?;
         let mut jobs = Vec::new();
-        for need in &planned.cross_needs {
+        for need in needs {
             match self.cross_job(pipeline, index, need, &known) {
                 Ok(job) => jobs.push(job),
                 Err(_) if need.optional => {}
-                Err(words) => return Err(words),
+                Err(words) => return Err(Refusal::new("missing_dependency_failure", words)),
             }
         }
         Ok(jobs)
@@ -101,10 +86,7 @@ impl Core {
         path: &str,
         reference: &str,
     ) -> Option<&Pipeline> {
-        let catalog = &self.server.as_ref()?.catalog;
-        let project = catalog.project(path)?;
-        let token = pipeline.asker(index).token?;
-        Catalog::role(&catalog.principal_of_token(&token)?, &project)?;
+        let project = self.visible(pipeline, index, path)?;
         self.pipelines.values().rev().find(|other| {
             let view = self.queue.pipeline(other.id);
             other.request.project == project.id
@@ -112,6 +94,69 @@ impl Core {
                 && !other.is_child()
                 && view.is_some_and(|view| view.status == JobState::Success)
         })
+    }
+
+    /// The newest pipeline on the default branch of a project: it is what a job is to
+    /// have the status of.
+    ///
+    /// # Errors
+    /// There is none, for whoever the job runs for; or it follows this one.
+    pub(super) fn newest(
+        &self,
+        pipeline: &Pipeline,
+        index: usize,
+        path: &str,
+    ) -> Result<PipelineId, Refusal> {
+        let not_found = |words| Refusal::new("upstream_bridge_project_not_found", words);
+        if self.server.is_none() {
+            let words = "the pipelines of other projects are known to a server alone";
+            return Err(not_found(words.to_owned()));
+        }
+        let project = self.visible(pipeline, index, path).ok_or_else(|| {
+            let user = pipeline.asker(index).user;
+            let path = crate::source::visible(path);
+            not_found(format!(
+                "there is no project `{path}`, or {user} may not see it"
+            ))
+        })?;
+        let newest = self.pipelines.values().rev().find(|other| {
+            let about = &other.request.about;
+            other.request.project == project.id
+                && other.id != pipeline.id
+                && !about.tag
+                && about.reference == project.default_branch
+                && !other.is_child()
+        });
+        let newest = newest.ok_or_else(|| {
+            let Project {
+                path,
+                default_branch,
+                ..
+            } = &project;
+            not_found(format!(
+                "{path} has no pipeline on {default_branch}, its default branch, to have the \
+                 status of"
+            ))
+        })?;
+        if self.queue.leads_to(newest.id, pipeline.id) {
+            return Err(Refusal::new(
+                "pipeline_loop_detected",
+                format!(
+                    "pipeline {} of {} waits for this one in its turn",
+                    newest.id, project.path
+                ),
+            ));
+        }
+        Ok(newest.id)
+    }
+
+    /// A project that whoever the job runs for may see.
+    fn visible(&self, pipeline: &Pipeline, index: usize, path: &str) -> Option<Project> {
+        let catalog = &self.server.as_ref()?.catalog;
+        let project = catalog.project(path)?;
+        let token = pipeline.asker(index).token?;
+        Catalog::role(&catalog.principal_of_token(&token)?, &project)?;
+        Some(project)
     }
 
     /// The first of all that led to a pipeline, in its own project.
@@ -131,12 +176,5 @@ impl Core {
             variables.extend(artifacts.iter().flat_map(|it| it.variables.iter().cloned()));
         }
         (archives, variables)
-    }
-
-    /// What the queue is to be told of a job that lacks what it needs.
-    pub(super) fn missing_dependency(&mut self, job: JobId, words: String) -> Input {
-        self.set_refusal(job, words);
-        let reason = FailureReason::new("missing_dependency_failure");
-        Input::RefuseJob { job, reason }
     }
 }

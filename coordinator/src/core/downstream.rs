@@ -1,5 +1,5 @@
-//! Jobs that start other pipelines: from the queue's wish to an order for whoever can
-//! make the plan, and back.
+//! Jobs that start or follow other pipelines: from the queue's wish to an order for
+//! whoever can make the plan, and back.
 //!
 //! An order leaves once the attempt it is of is durable, and is given again when the
 //! process starts anew. The pipeline comes in with the attempt; the queue takes one.
@@ -38,15 +38,28 @@ impl Refusal {
     }
 }
 
+/// How the pipeline of a bridge comes about.
+enum Start {
+    Order(Box<Order>),
+    /// It is there.
+    Follow(PipelineId),
+}
+
 impl Core {
-    /// Gives the order for a bridge's pipeline, or says why there can be none.
+    /// Gives the order for a bridge's pipeline, or says which is there or why there can
+    /// be none.
     pub(super) fn start_downstream(&mut self, job: JobId, attempt: u32) -> Option<Input> {
-        match self.order(job, attempt) {
-            Ok(order) => {
+        match self.start_of(job, attempt) {
+            Ok(Start::Follow(pipeline)) => Some(Input::FollowPipeline {
+                job,
+                attempt,
+                pipeline,
+            }),
+            Ok(Start::Order(order)) => {
                 let orders = self.orders.clone();
                 self.releases.run(Box::new(move || {
                     // Nobody makes them any more: the process ends.
-                    let _gone = orders.send(order);
+                    let _gone = orders.send(*order);
                 }));
                 None
             }
@@ -63,25 +76,13 @@ impl Core {
         }
     }
 
-    fn order(&self, job: JobId, attempt: u32) -> Result<Order, Refusal> {
+    fn start_of(&self, job: JobId, attempt: u32) -> Result<Start, Refusal> {
         let gone = || Refusal::new("unknown_failure", "its pipeline is gone");
         let (pipeline, index) = self.find(job).ok_or_else(gone)?;
         let planned = &pipeline.request.plan.jobs[index];
         let trigger = planned.trigger.as_ref().ok_or_else(gone)?;
         let request = &pipeline.request;
-        let mut settings = self.project_settings(pipeline, index)?;
-        settings.extend(request.settings.iter().cloned());
-        let known = Bridge::new(
-            (
-                pipeline.id,
-                &self.settings.server_url,
-                &request.project_path,
-            ),
-            &request.plan,
-            planned,
-            reported(pipeline, planned),
-            settings,
-        );
+        let known = self.bridge(pipeline, index)?;
         self.check_tree(pipeline)?;
         let target = match &trigger.downstream {
             Downstream::Project {
@@ -96,6 +97,10 @@ impl Core {
                     branch: branch.filter(|branch| !branch.is_empty()),
                     inputs: inputs.clone(),
                 }
+            }
+            Downstream::Newest { path } => {
+                let newest = self.newest(pipeline, index, &known.expand(path))?;
+                return Ok(Start::Follow(newest));
             }
             Downstream::Child {
                 configuration,
@@ -118,7 +123,7 @@ impl Core {
                 }
             }
         };
-        Ok(Order {
+        Ok(Start::Order(Box::new(Order {
             upstream: Upstream {
                 pipeline: pipeline.id,
                 project: request.project,
@@ -131,7 +136,26 @@ impl Core {
             about: request.about.clone(),
             variables: known.forwarded(trigger, &request.settings),
             target,
-        })
+        })))
+    }
+
+    /// What the texts of a job that name other pipelines are expanded with.
+    pub(super) fn bridge(&self, pipeline: &Pipeline, index: usize) -> Result<Bridge, Refusal> {
+        let request = &pipeline.request;
+        let planned = &request.plan.jobs[index];
+        let mut settings = self.project_settings(pipeline, index)?;
+        settings.extend(request.settings.iter().cloned());
+        Ok(Bridge::new(
+            (
+                pipeline.id,
+                &self.settings.server_url,
+                &request.project_path,
+            ),
+            &request.plan,
+            planned,
+            reported(pipeline, planned),
+            settings,
+        ))
     }
 
     /// The variables that people set up for the project, as the job gets them.
@@ -267,11 +291,5 @@ impl Core {
             pipeline.jobs[index].refusal = Some(words);
             self.dirty.insert(job);
         }
-    }
-
-    /// The newest pipeline that a bridge started.
-    pub(super) fn downstream_of(&self, job: JobId) -> Option<&Pipeline> {
-        let id: PipelineId = *self.downstream.get(&job)?.last()?;
-        self.pipelines.get(&id)
     }
 }

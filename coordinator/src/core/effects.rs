@@ -76,7 +76,7 @@ impl Core {
             return;
         };
         let now = self.clock.now();
-        let ended_as = (state == JobState::Failed).then(|| self.failed_downstream(job, number));
+        let ended_as = (state == JobState::Failed).then(|| self.failed_downstream(job));
         let Some(pipeline) = self.pipelines.get_mut(&id) else {
             return;
         };
@@ -163,18 +163,14 @@ impl Core {
 
 impl Core {
     /// What a trigger job's failure is because of; none: not of its pipeline.
-    fn failed_downstream(&self, job: JobId, attempt: u32) -> Option<String> {
-        let pipeline = self.downstream_of(job)?;
-        let upstream = pipeline.request.upstream?;
-        (upstream.attempt == attempt).then(|| {
-            let status = self.queue.pipeline(pipeline.id)?.status;
-            let ended = match status {
-                JobState::Skipped => "was skipped",
-                _ => "failed",
-            };
-            let path = &pipeline.request.project_path;
-            Some(format!("pipeline {} of {path} {ended}", pipeline.id))
-        })?
+    fn failed_downstream(&self, job: JobId) -> Option<String> {
+        let pipeline = self.pipelines.get(&self.queue.downstream(job)?)?;
+        let ended = match self.queue.pipeline(pipeline.id)?.status {
+            JobState::Skipped => "was skipped",
+            _ => "failed",
+        };
+        let path = &pipeline.request.project_path;
+        Some(format!("pipeline {} of {path} {ended}", pipeline.id))
     }
 }
 

@@ -11,6 +11,7 @@ use fleet_queue::Input;
 use sha2::{Digest as _, Sha256};
 use tracing::error;
 
+use super::downstream::Refusal;
 use super::{Core, JobTokenOwner, Upload};
 use crate::blob::{LogFile, Stored};
 use crate::fleet::{LeaseLog, LogWriter};
@@ -48,11 +49,17 @@ impl Core {
         if let Some(refuse) = self.refusal(job) {
             return vec![refuse, Input::Released { agent, fence }];
         }
-        if let Err(words) = self.cross_jobs(job) {
-            let refuse = self.missing_dependency(job, words);
-            return vec![refuse, Input::Released { agent, fence }];
-        }
-        match self.hand_out(wanted) {
+        let cross = match self.cross_jobs(job) {
+            Ok(cross) => cross,
+            Err(Refusal { reason, words }) => {
+                self.set_refusal(job, words);
+                return vec![
+                    Input::RefuseJob { job, reason },
+                    Input::Released { agent, fence },
+                ];
+            }
+        };
+        match self.hand_out(wanted, cross) {
             Ok(()) => Vec::new(),
             Err(why) => {
                 error!(%job, %fence, why, "a job could not be handed out");
@@ -74,7 +81,7 @@ impl Core {
         }
     }
 
-    fn hand_out(&mut self, wanted: Wanted) -> Result<(), String> {
+    fn hand_out(&mut self, wanted: Wanted, cross: Vec<JobId>) -> Result<(), String> {
         let Wanted {
             agent,
             job,
@@ -91,12 +98,12 @@ impl Core {
         };
         let server = self.server.clone();
         let environment = self.environment_of(job);
-        let cross = self.cross_jobs(job)?;
-        let (cross, cross_reported) = self.cross_given(&cross);
+        let (given, cross_reported) = self.cross_given(&cross);
         let old = self.renew_artifacts(job);
         let (pipeline, index) = self.find_mut(job).ok_or("its pipeline is gone")?;
         let record = &mut pipeline.jobs[index];
         record.token = Some(hash.clone());
+        record.cross = cross;
         record.attempts.push(Attempt {
             number,
             fence,
@@ -133,11 +140,7 @@ impl Core {
             pipeline: pipeline.id,
             index,
             agent: agent.clone(),
-            dependencies: {
-                let mut all = archives(pipeline, index);
-                all.extend(cross.iter().map(|given| given.job));
-                all
-            },
+            dependencies: archives(pipeline, index),
         };
         let id = pipeline.id;
         let watch = pipeline.watch.clone();
@@ -160,7 +163,7 @@ impl Core {
             registries,
             deploy_login,
             environment,
-            cross,
+            cross: given,
             cross_reported,
         };
         let spec = job_spec(&self.pipelines[&id], index, facts);
@@ -313,11 +316,13 @@ impl Core {
     }
 }
 
-/// The jobs whose archives the job at `index` gets.
+/// The jobs whose archives the job at `index` gets, once it is handed out.
 pub(super) fn archives(pipeline: &crate::pipeline::Pipeline, index: usize) -> Vec<JobId> {
     let job = &pipeline.request.plan.jobs[index];
-    let all = dependencies(pipeline, job).into_iter();
-    all.map(|dependency| dependency.job).collect()
+    let own = dependencies(pipeline, job).into_iter();
+    let own = own.map(|dependency| dependency.job);
+    own.chain(pipeline.jobs[index].cross.iter().copied())
+        .collect()
 }
 
 /// A job's credential: unguessable, good for one attempt.

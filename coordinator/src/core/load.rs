@@ -104,12 +104,7 @@ impl Core {
                 pipeline: pipeline.id,
                 index,
                 agent: view.agent.clone(),
-                dependencies: {
-                    let mut all = archives(pipeline, index);
-                    // What is gone by now was fetched, or fails its job.
-                    all.extend(self.cross_jobs(view.job).unwrap_or_default());
-                    all
-                },
+                dependencies: archives(pipeline, index),
             };
             if let Some(token) = pipeline.jobs[index].token.clone() {
                 self.tokens.insert(token, view.fence);

@@ -40,6 +40,8 @@ pub(crate) struct JobRecord {
     asker: Option<Asker>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     refusal: Option<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    cross: Vec<JobId>,
 }
 
 impl PipelineRecord {
@@ -118,6 +120,7 @@ impl From<&Job> for JobRecord {
             token: job.token.clone(),
             asker: job.asker.clone(),
             refusal: job.refusal.clone(),
+            cross: job.cross.clone(),
         }
     }
 }
@@ -130,6 +133,7 @@ impl From<JobRecord> for Job {
             token: record.token,
             asker: record.asker,
             refusal: record.refusal,
+            cross: record.cross,
         }
     }
 }

@@ -132,13 +132,16 @@ impl Picked<'_> {
 
     /// Why a job is not run unless somebody names it.
     fn guard(&self, index: usize) -> Option<String> {
-        if let Some(Trigger {
-            downstream: Downstream::Project { path, .. },
-            ..
-        }) = &self.plan.jobs[index].trigger
+        let trigger = self.plan.jobs[index].trigger.as_ref();
+        let elsewhere = trigger.and_then(|trigger| match &trigger.downstream {
+            Downstream::Project { path, .. } => Some(format!("starts a pipeline of {path}")),
+            Downstream::Newest { path } => Some(format!("has the status of a pipeline of {path}")),
+            Downstream::Child { .. } => None,
+        });
+        if let Some(elsewhere) = elsewhere
             && !self.named.contains(&index)
         {
-            return Some(format!("starts a pipeline of {path}, which is not here"));
+            return Some(format!("{elsewhere}, which is not here"));
         }
         if self.wish.deploy || self.named.contains(&index) {
             return None;

@@ -113,7 +113,6 @@ fn attempt(
         let (planned, found) = seed::planned(decision, stages.len() - 1, &pipeline, &around, event);
         jobs.push(planned);
         diagnostics.extend(found);
-        diagnostics.extend(unsupported(job));
     }
     diagnostics.extend(needs::resolve(&included, &mut jobs));
     artifacts::resolve(&included, &mut jobs);
@@ -147,22 +146,6 @@ fn attempt(
     } else {
         Err(diagnostics)
     }
-}
-
-/// What a job asks for that cannot be run.
-fn unsupported(job: &Job) -> Vec<Diagnostic> {
-    let upstream = job.upstream.as_ref().map(|it| ("needs:pipeline", it.span));
-    let all = upstream.into_iter();
-    all.map(|(what, span)| not_supported(&format!("{}:{what}", job.name), span))
-        .collect()
-}
-
-fn not_supported(what: &str, span: Span) -> Diagnostic {
-    Diagnostic::error(
-        "not-supported",
-        format!("{what} is not supported yet"),
-        Some(span),
-    )
 }
 
 /// Finds and mends what ties jobs to each other's hosts.

@@ -1,14 +1,15 @@
-//! What a trigger job (a bridge, in GitLab's code) starts instead of a script.
+//! What a trigger job (a bridge, in GitLab's code) starts or follows instead of
+//! running a script.
 
 use serde::{Deserialize, Serialize};
 
 use crate::Variable;
 
-/// `trigger` of a job. Texts are as they are written: they are expanded when the
+/// `trigger` of a job, or `needs:pipeline` in its place. Texts are as they are written: they are expanded when the
 /// job starts, with what is known then.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Trigger {
-    /// What it starts.
+    /// What it starts or follows.
     pub downstream: Downstream,
     /// Whether the job waits for it; none: the job ends when it is created.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -24,7 +25,7 @@ pub struct Trigger {
     pub pipeline_variables: bool,
 }
 
-/// The pipeline a trigger job starts.
+/// The pipeline a trigger job starts or follows.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Downstream {
@@ -43,6 +44,12 @@ pub enum Downstream {
         configuration: String,
         /// Files that `configuration` includes and no commit has.
         artifacts: Vec<ChildArtifact>,
+    },
+    /// None is started: the job has the status of the newest pipeline on the default
+    /// branch of a project (`needs:pipeline`).
+    Newest {
+        /// The project's path.
+        path: String,
     },
 }
 

@@ -190,7 +190,9 @@ impl Queue {
     /// Turns to a job's next attempt.
     fn renew(&mut self, place: Place) {
         let job = self.at(place).id;
-        self.downstream.remove(&job);
+        if let Some(pipeline) = self.downstream.remove(&job) {
+            self.followers.remove(&(pipeline, job));
+        }
         self.progress_mut(place).renew();
     }
 

@@ -2,8 +2,7 @@
 
 use fleet_model::{FailureReason, JobState, Outcome, PipelineId, When};
 use fleet_queue::{
-    Bridge, CancelMode, Config, Effect, Input, NewPipeline, OnNewCommit, Queue, Rejected, Upstream,
-    Why,
+    Bridge, CancelMode, Effect, Input, NewPipeline, OnNewCommit, Rejected, Upstream, Why,
 };
 
 use crate::fixture::{Fleet, J, agent, failed, job, leased, pipeline, states};
@@ -313,15 +312,7 @@ fn after_a_restart_what_was_not_created_is_asked_for_again() {
         &[job("inner", 0).when(When::Manual)],
     );
     fleet.step(Input::CreatePipeline(new));
-    let records = fleet.queue.take_changes().into_iter();
-    let records = records.filter_map(|change| change.record);
-    // As they come from the disk.
-    let records = records.map(|record| {
-        let text = serde_json::to_string(&record).unwrap();
-        serde_json::from_str(&text).unwrap()
-    });
-    fleet.queue = Queue::restore(Config::default(), records).unwrap();
-    let effects = fleet.step(Input::Restarted);
+    let effects = fleet.restart();
     assert_eq!(asked(&effects), [(1, 1)]);
     assert_eq!(fleet.show(), "running: first=running second=running");
     fleet.step(Input::CancelPipeline {

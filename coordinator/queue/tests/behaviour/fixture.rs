@@ -197,6 +197,19 @@ impl Fleet {
         self.try_step(input).expect("the input is accepted")
     }
 
+    /// The coordinator starts anew with what it has written down since it first did.
+    pub(crate) fn restart(&mut self) -> Vec<Effect> {
+        let records = self.queue.take_changes().into_iter();
+        let records = records.filter_map(|change| change.record);
+        // As they come from the disk.
+        let records = records.map(|record| {
+            let text = serde_json::to_string(&record).unwrap();
+            serde_json::from_str(&text).unwrap()
+        });
+        self.queue = Queue::restore(Config::default(), records).unwrap();
+        self.step(Input::Restarted)
+    }
+
     /// Lets time pass; agents that are `alive` are heard of every 10 seconds.
     pub(crate) fn pass(&mut self, time: Duration, alive: &[&str]) -> Vec<Effect> {
         let end = self.now + time;

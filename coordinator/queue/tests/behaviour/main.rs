@@ -6,6 +6,7 @@ mod cancel;
 mod downstream;
 mod explain;
 mod fixture;
+mod follow;
 mod gated;
 mod kept;
 mod order;

@@ -248,6 +248,55 @@ open: {trigger: {project: group/lib, branch: open}}\n";
 }
 
 #[tokio::test]
+async fn a_job_has_the_status_of_another_projects_newest_pipeline() {
+    let world = World::new().await;
+    world.project("group/lib");
+    let lib = world.clone(Role::Maintainer).await;
+    let url = world.url(Role::Maintainer, "group/lib");
+    lib.ok(&["remote", "set-url", "origin", &url]).await;
+    // Not the newest of main: one that came before, and one of another branch.
+    lib.ok(&["push", "origin", "main"]).await;
+    let back = "back: {needs: {pipeline: group/app}}\n";
+    lib.commit(".gitlab-ci.yml", back, "newer").await;
+    lib.ok(&["push", "origin", "main"]).await;
+    lib.ok(&["push", "origin", "main:topic"]).await;
+    let (reason, said) = words(&world, "back").await;
+    assert_eq!(reason, "upstream_bridge_project_not_found");
+    assert_has(&said, &["group/app has no pipeline on main"]);
+    let pipelines = world.pipelines().await;
+    let newest = pipelines.iter().rfind(|it| it.about.reference == "main");
+    let newest = newest.unwrap().id;
+
+    let app = world.clone(Role::Maintainer).await;
+    let config = "\
+variables: {LIB: group/lib}\n\
+same: {needs: {pipeline: $LIB}}\n\
+none: {needs: {pipeline: group/none}}\n";
+    app.commit(".gitlab-ci.yml", config, "mirrors").await;
+    app.ok(&["push", "origin", "main"]).await;
+    let same = until(&world, async |world| {
+        let job = job(world, "same").await?;
+        (job.view.state != JobState::Created).then_some(job)
+    })
+    .await;
+    // The other failed: its own mirror had nothing to show.
+    assert_eq!(same.view.state, JobState::Failed, "{same:?}");
+    let said = same.refusal.unwrap_or_default();
+    assert_has(&said, &[&format!("pipeline {newest} of group/lib failed")]);
+    assert_eq!(same.downstream.len(), 0);
+    let (reason, said) = words(&world, "none").await;
+    assert_eq!(reason, "upstream_bridge_project_not_found");
+    assert_has(&said, &["group/none", "the-maintainer may not see it"]);
+
+    // Somebody whose token is of the one project alone does not see the other.
+    let token = world.token(Role::Maintainer, Some("group/app"));
+    let url = world.url_with(&token, "group/app");
+    app.ok(&["push", &url, "main:elsewhere"]).await;
+    let (reason, _) = words(&world, "same").await;
+    assert_eq!(reason, "upstream_bridge_project_not_found");
+}
+
+#[tokio::test]
 async fn two_projects_that_start_each_other_are_stopped() {
     let world = World::new().await;
     world.project("group/lib");

@@ -77,7 +77,6 @@ pub const CODES: &[Code] = codes![
     Warning "no-effect",
     Error "no-jobs",
     Error "no-script",
-    Error "not-supported",
     Warning "number-as-text",
     Error "on-stop",
     Error "patterns-too-large",

@@ -36,6 +36,18 @@ pub(super) fn planned(written: &config::Trigger, yaml: Vec<Variable>) -> Trigger
     }
 }
 
+/// `needs:pipeline` of a job that starts nothing.
+pub(super) fn mirrored(upstream: &config::Upstream) -> Trigger {
+    Trigger {
+        downstream: Downstream::Newest {
+            path: upstream.project.clone(),
+        },
+        strategy: Some(Strategy::Mirror),
+        variables: Vec::new(),
+        pipeline_variables: false,
+    }
+}
+
 /// The needs of other pipelines that ask for artifacts; the others ask for nothing.
 pub(super) fn cross_needs(written: &[config::CrossNeed]) -> Vec<CrossNeed> {
     let wanted = written.iter().filter(|need| need.artifacts);

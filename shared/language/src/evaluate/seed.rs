@@ -186,9 +186,14 @@ pub(super) fn planned(
         artifacts: job.artifacts.clone(),
         caches: cache::planned(&job.caches, event),
         hooks: job.hooks.clone(),
-        trigger: job.trigger.as_ref().map(|trigger| {
-            downstream::planned(trigger, yaml_variables(job, decision.rule, pipeline))
-        }),
+        trigger: match (&job.trigger, &job.upstream) {
+            (Some(trigger), _) => {
+                let yaml = yaml_variables(job, decision.rule, pipeline);
+                Some(downstream::planned(trigger, yaml))
+            }
+            (None, Some(upstream)) => Some(downstream::mirrored(upstream)),
+            (None, None) => None,
+        },
     };
     (planned, diagnostics)
 }

@@ -17,7 +17,6 @@ use crate::{Compiled, Context, Diagnostic, Files, compile, evaluate, lint};
 /// These need a large file, or an account of what Fleet does not do.
 const WITHOUT_EXAMPLE: &[&str] = &[
     "no-effect",
-    "not-supported",
     "patterns-too-large",
     "too-big",
     "too-many-jobs",

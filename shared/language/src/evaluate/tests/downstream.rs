@@ -84,6 +84,14 @@ fn a_project_is_named_as_written_and_its_inputs_are_json() {
     assert_eq!(inputs.as_deref(), Some(r#"{"a":[1,"x"]}"#));
 }
 
+#[test]
+fn a_job_that_mirrors_a_project_starts_nothing_and_has_its_status() {
+    let planned = trigger(&plan("{j: {needs: {pipeline: g/$P}}}", &push()), "j");
+    let path = "g/$P".to_owned();
+    assert_eq!(planned.downstream, Downstream::Newest { path });
+    assert_eq!(planned.strategy, Some(Strategy::Mirror));
+}
+
 /// What the pipeline of job `j` is started with, by a pipeline with these variables.
 fn forwarded(yaml: &str, settings: &[Variable], dotenv: &[Variable]) -> Vec<Variable> {
     let context = Context {
