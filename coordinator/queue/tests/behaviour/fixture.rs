@@ -203,10 +203,10 @@ impl Fleet {
         let records = records.filter_map(|change| change.record);
         // As they come from the disk.
         let records = records.map(|record| {
-            let text = serde_json::to_string(&record).unwrap();
-            serde_json::from_str(&text).unwrap()
+            let text = serde_json::to_string(&record).expect("sound records");
+            serde_json::from_str(&text).expect("sound records")
         });
-        self.queue = Queue::restore(Config::default(), records).unwrap();
+        self.queue = Queue::restore(Config::default(), records).expect("sound records");
         self.step(Input::Restarted)
     }
 

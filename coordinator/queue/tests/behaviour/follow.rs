@@ -36,7 +36,12 @@ fn mirror() -> Vec<J> {
 /// Ends job 200 of the other pipeline.
 fn end(fleet: &mut Fleet, outcome: fleet_model::Outcome) {
     let there = fleet_model::JobId(200);
-    let fence = fleet.queue.job(there).unwrap().fence.expect("a lease");
+    let fence = fleet
+        .queue
+        .job(there)
+        .expect("a job")
+        .fence
+        .expect("a lease");
     let agent = crate::fixture::agent("a1");
     fleet.step(Input::JobFinished {
         agent: agent.clone(),
