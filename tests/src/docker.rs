@@ -17,5 +17,5 @@ pub use certificates::Authority;
 pub use engine::Engine;
 pub(crate) use engine::remove_cgroups;
 pub use gate::Gate;
-pub use image::{BUSYBOX, Image, TOOLS};
+pub use image::{BUSYBOX, ENGINE, Image, TOOLS};
 pub use registry::{Account, Login, Registry};

@@ -1,6 +1,7 @@
 //! A Docker engine for one host of one test.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -24,6 +25,7 @@ pub struct Engine {
     folder: PathBuf,
     data: PathBuf,
     log: PathBuf,
+    lenient: bool,
     daemon: Option<Daemon>,
 }
 
@@ -39,6 +41,7 @@ impl Engine {
             data: folder.join("data"),
             folder,
             log,
+            lenient: false,
             daemon: None,
         })
     }
@@ -47,6 +50,23 @@ impl Engine {
     /// instance on a small disk.
     pub fn keep_data_in(&mut self, folder: &Path) {
         folder.clone_into(&mut self.data);
+    }
+
+    /// Starts privileged containers from its next start on also where this machine's
+    /// own root may not do everything.
+    ///
+    /// # Errors
+    /// If the disk fails.
+    pub fn allow_privileged(&mut self) -> Result<()> {
+        let program = self.runc();
+        fs::write(&program, include_str!("engine/runc.sh")).context("write a runtime")?;
+        fs::set_permissions(&program, fs::Permissions::from_mode(0o755))?;
+        self.lenient = true;
+        Ok(())
+    }
+
+    fn runc(&self) -> PathBuf {
+        self.folder.join("runc")
     }
 
     /// Starts it; it answers when this returns.
@@ -127,6 +147,13 @@ impl Engine {
         // Whoever cleans up finds all containers by this name.
         words.extend(["--cgroup-parent".into(), format!("/{}", self.cgroup())]);
         words.extend(["--exec-opt", "native.cgroupdriver=cgroupfs"].map(str::to_owned));
+        if self.lenient {
+            words.extend([
+                "--add-runtime".into(),
+                format!("lenient={}", self.runc().display()),
+            ]);
+            words.extend(["--default-runtime", "lenient"].map(str::to_owned));
+        }
         words.extend(["--log-level", "warn"].map(str::to_owned));
         words
     }

@@ -1,5 +1,6 @@
 //! Images made of this machine's own programs, once a machine.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::Write as _;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
@@ -16,18 +17,64 @@ pub struct Image {
     pub name: &'static str,
     /// Programs of this machine that are in it, with their libraries.
     programs: &'static [&'static str],
+    /// Other files in it, each with its path.
+    files: &'static [(&'static str, &'static str)],
+    /// What engines run before its commands.
+    entrypoint: Option<&'static str>,
+    /// Folders that are volumes in its containers.
+    volumes: &'static [&'static str],
+    /// What its containers listen at.
+    ports: &'static [&'static str],
 }
 
 /// 2 MB: busybox under all its names.
 pub const BUSYBOX: Image = Image {
     name: "busybox:test",
     programs: &["busybox"],
+    ..EMPTY
 };
 
 /// Busybox, bash and the Docker command line.
 pub const TOOLS: Image = Image {
     name: "tools:test",
     programs: &["busybox", "bash", "docker"],
+    ..EMPTY
+};
+
+/// An engine to be run in a container, in the manner of `docker:dind`.
+pub const ENGINE: Image = Image {
+    name: "docker:test-dind",
+    programs: &[
+        "busybox",
+        "containerd",
+        "containerd-shim-runc-v2",
+        "docker-init",
+        "docker-proxy",
+        "dockerd",
+        "iptables",
+        "openssl",
+        "runc",
+    ],
+    files: &[
+        (
+            "bin/dockerd-entrypoint.sh",
+            include_str!("image/dockerd-entrypoint.sh"),
+        ),
+        ("etc/openssl.cnf", include_str!("image/openssl.cnf")),
+    ],
+    entrypoint: Some("dockerd-entrypoint.sh"),
+    // Its layers cannot lie on those of the engine it runs in.
+    volumes: &["/var/lib/docker"],
+    ports: &["2375/tcp", "2376/tcp"],
+};
+
+const EMPTY: Image = Image {
+    name: "",
+    programs: &[],
+    files: &[],
+    entrypoint: None,
+    volumes: &[],
+    ports: &[],
 };
 
 impl Image {
@@ -62,6 +109,13 @@ impl Image {
                 meta.modified()?
             ));
         }
+        for (file, content) in self.files {
+            text.push_str(&format!("{file} {content}\n"));
+        }
+        text.push_str(&format!(
+            "{:?} {:?} {:?}\n",
+            self.entrypoint, self.volumes, self.ports
+        ));
         Ok(sha256(text.as_bytes())?[..12].to_owned())
     }
 
@@ -81,6 +135,10 @@ impl Image {
         for program in self.programs {
             add_program(&root, program)?;
         }
+        for (file, content) in self.files {
+            fs::write(root.join(file), content)?;
+            fs::set_permissions(root.join(file), fs::Permissions::from_mode(0o755))?;
+        }
         let layer = place.join("layer.tar");
         run(Command::new("tar")
             .args(["--sort=name", "--numeric-owner", "--owner=0", "--group=0"])
@@ -90,11 +148,23 @@ impl Image {
             .arg(&layer)
             .arg("."))?;
         let layer = sha256(&fs::read(&layer)?)?;
+        let set = |names: &[&'static str]| -> BTreeMap<&str, serde_json::Value> {
+            names
+                .iter()
+                .map(|name| (*name, serde_json::json!({})))
+                .collect()
+        };
         let environment = ["PATH=/usr/local/bin:/usr/bin:/bin"];
         let config = serde_json::json!({
             "architecture": architecture(),
             "os": "linux",
-            "config": {"Cmd": ["sh"], "Env": environment},
+            "config": {
+                "Cmd": self.entrypoint.is_none().then_some(["sh"]),
+                "Entrypoint": self.entrypoint.map(|program| [program]),
+                "Env": environment,
+                "Volumes": set(self.volumes),
+                "ExposedPorts": set(self.ports),
+            },
             "rootfs": {"type": "layers", "diff_ids": [format!("sha256:{layer}")]},
         });
         fs::write(place.join("config.json"), config.to_string())?;
@@ -156,6 +226,18 @@ fn add_program(root: &Path, program: &str) -> Result<()> {
             fs::create_dir_all(folder)?;
         }
         fs::copy(word, place)?;
+        // It loads what its rules name from there.
+        if word.contains("/libxtables.so")
+            && let (Some(from), Some(inside)) =
+                (Path::new(word).parent(), Path::new(inside).parent())
+        {
+            let to = root.join("usr").join(inside);
+            fs::create_dir_all(&to)?;
+            run(Command::new("cp")
+                .arg("-r")
+                .arg(from.join("xtables"))
+                .arg(to))?;
+        }
     }
     Ok(())
 }
