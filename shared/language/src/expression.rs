@@ -14,7 +14,11 @@ use std::sync::Arc;
 
 pub use evaluate::Value;
 
-use crate::pattern::Pattern;
+use crate::pattern::{Cache, Pattern};
+
+/// What checking one expression may compile, in states of its patterns: a millisecond.
+/// Larger ones match nothing here; a file may have many expressions.
+const CHECKED_STATES: usize = 10_000;
 
 /// An expression that passed GitLab's configuration check. Copies share it: the same
 /// one often stands in many jobs.
@@ -37,7 +41,7 @@ impl Expression {
         let root = parser::parse(lexer::tokens(text)?, text)?;
         // GitLab checks by evaluating without any variable; it can only fail where
         // an operator may get what it cannot take.
-        let unset = |_: &str| None;
+        let unset = Unset(Cache::up_to(CHECKED_STATES));
         if evaluate::may_fail(&root) && evaluate::evaluate(&root, &unset).is_err() {
             return Err(Error::new(
                 0,
@@ -89,6 +93,19 @@ pub trait Lookup {
 impl<F: Fn(&str) -> Option<String>> Lookup for F {
     fn variable(&self, name: &str) -> Option<Cow<'_, str>> {
         self(name).map(Cow::Owned)
+    }
+}
+
+/// No variable is set.
+struct Unset(Cache);
+
+impl Lookup for Unset {
+    fn variable(&self, _name: &str) -> Option<Cow<'_, str>> {
+        None
+    }
+
+    fn is_match(&self, pattern: &Pattern, text: &str) -> bool {
+        self.0.is_match(pattern, text)
     }
 }
 

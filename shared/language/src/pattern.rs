@@ -16,22 +16,26 @@ use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::fmt;
 
-use regex::bytes::{Regex, RegexBuilder};
+use regex_automata::meta::{Config, Regex};
+use regex_automata::util::syntax;
 use regex_syntax::ParserBuilder;
 use regex_syntax::hir::{Class, Hir, HirKind};
 use regex_syntax::utf8::Utf8Sequences;
 
 /// The longest pattern, in bytes.
 const MAX_BYTES: usize = 1024;
-/// The largest automaton of one pattern, in states: some 3 ms to compile. RE2's
+/// The largest automaton of one pattern, in states: some 10 ms to compile. RE2's
 /// own limit is a few times that.
 const MAX_STATES: usize = 100_000;
 /// What a [`Cache`] holds at a time: up to 2000 small patterns.
 const MAX_KEPT_STATES: usize = 1_000_000;
-/// All that a [`Cache`] ever compiles: about half a second.
-const MAX_COMPILED_STATES: usize = 4_000_000;
-/// What the smallest pattern counts for: it has its own tables to search with.
-const MIN_STATES: usize = 500;
+/// What the smallest pattern that is kept counts for: it has its own tables to search
+/// with.
+const MIN_KEPT_STATES: usize = 500;
+/// All that a [`Cache`] ever compiles: some 80 ms, or 4000 small patterns.
+const MAX_COMPILED_STATES: usize = 800_000;
+/// What compiling the smallest pattern counts for.
+const MIN_COMPILED_STATES: usize = 200;
 /// Bytes that [`MAX_STATES`] never need.
 const SIZE_LIMIT: usize = 16 << 20;
 
@@ -97,10 +101,18 @@ impl Pattern {
         &self.source
     }
 
+    /// What makes long texts fast to search is left out: it takes far longer to make
+    /// than to search the value of a variable without it.
     fn compile(&self) -> Option<Regex> {
-        RegexBuilder::new(&self.translated)
-            .size_limit(SIZE_LIMIT)
-            .build()
+        let config = Config::new()
+            .auto_prefilter(false)
+            .onepass(false)
+            .dfa(false)
+            .nfa_size_limit(Some(SIZE_LIMIT));
+        Regex::builder()
+            .configure(config)
+            .syntax(syntax::Config::new().utf8(false))
+            .build(&self.translated)
             .ok()
     }
 }
@@ -146,14 +158,31 @@ fn states(hir: &Hir) -> usize {
 }
 
 /// Patterns that were compiled for one evaluation.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Cache {
     kept: RefCell<BTreeMap<String, Option<Regex>>>,
     kept_states: Cell<usize>,
-    compiled_states: Cell<usize>,
+    /// What may still be compiled; none: too much was asked for.
+    left_states: Cell<Option<usize>>,
+}
+
+impl Default for Cache {
+    fn default() -> Cache {
+        Cache::up_to(MAX_COMPILED_STATES)
+    }
 }
 
 impl Cache {
+    /// One that compiles patterns of so many states in all; each 10,000 take some
+    /// millisecond.
+    pub(crate) fn up_to(states: usize) -> Cache {
+        Cache {
+            kept: RefCell::default(),
+            kept_states: Cell::new(0),
+            left_states: Cell::new(Some(states)),
+        }
+    }
+
     /// Whether the pattern matches anywhere in the text. False once the cache is
     /// [exhausted](Cache::is_exhausted), for patterns it does not hold.
     pub fn is_match(&self, pattern: &Pattern, text: &str) -> bool {
@@ -165,12 +194,13 @@ impl Cache {
         if let Some(regex) = self.kept.borrow().get(&pattern.source) {
             return search(regex);
         }
-        let states = pattern.states.max(MIN_STATES);
-        self.compiled_states
-            .set(self.compiled_states.get().saturating_add(states));
+        let left = self.left_states.get();
+        let left = left.and_then(|left| left.checked_sub(pattern.states.max(MIN_COMPILED_STATES)));
+        self.left_states.set(left);
         if self.is_exhausted() {
             return false;
         }
+        let states = pattern.states.max(MIN_KEPT_STATES);
         if self.kept_states.get() + states > MAX_KEPT_STATES {
             self.kept.borrow_mut().clear();
             self.kept_states.set(0);
@@ -186,7 +216,7 @@ impl Cache {
     /// large.
     #[must_use]
     pub fn is_exhausted(&self) -> bool {
-        self.compiled_states.get() > MAX_COMPILED_STATES
+        self.left_states.get().is_none()
     }
 }
 
