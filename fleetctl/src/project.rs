@@ -137,7 +137,10 @@ impl Project {
         let file = event.variables_file.as_ref().unwrap_or(&file);
         Ok(Context {
             source: source(event.event),
-            predefined: predefined(event.event, &reference, &default_branch, &path),
+            predefined: match event.event {
+                EventKind::Mr => of_merge_request(&reference, snapshot, &default_branch, &path),
+                _ => Vec::new(),
+            },
             reference,
             commit: commit(snapshot),
             before_sha: before.map_or_else(|| NO_COMMIT.to_owned(), |tip| tip.sha.clone()),
@@ -268,27 +271,46 @@ fn commit(snapshot: &Snapshot) -> Commit {
     }
 }
 
-/// What a merge request adds.
-fn predefined(event: EventKind, reference: &Ref, target: &str, path: &str) -> Vec<Variable> {
-    if event != EventKind::Mr {
-        return Vec::new();
-    }
-    [
-        ("CI_MERGE_REQUEST_EVENT_TYPE", "detached"),
-        ("CI_MERGE_REQUEST_ID", "1"),
-        ("CI_MERGE_REQUEST_IID", "1"),
-        ("CI_MERGE_REQUEST_PROJECT_ID", "1"),
-        ("CI_MERGE_REQUEST_PROJECT_PATH", path),
-        ("CI_MERGE_REQUEST_REF_PATH", "refs/merge-requests/1/head"),
-        ("CI_MERGE_REQUEST_SOURCE_BRANCH_NAME", &reference.name),
-        ("CI_MERGE_REQUEST_SOURCE_PROJECT_ID", "1"),
-        ("CI_MERGE_REQUEST_SOURCE_PROJECT_PATH", path),
-        ("CI_MERGE_REQUEST_TARGET_BRANCH_NAME", target),
-        ("CI_MERGE_REQUEST_TITLE", &reference.name),
-    ]
-    .into_iter()
-    .map(|(key, value)| Variable::new(key, value))
-    .collect()
+/// What a merge request of the branch into the default branch adds: what no server
+/// keeps of it is as in one that was just opened.
+fn of_merge_request(
+    reference: &Ref,
+    snapshot: &Snapshot,
+    target: &str,
+    path: &str,
+) -> Vec<Variable> {
+    let url = format!("{SERVER_URL}/{path}");
+    let head = snapshot.head.as_ref();
+    let title = head.and_then(|head| head.message.lines().next());
+    let base = snapshot.base_of_merge_request(target);
+    let variables = [
+        ("DIFF_BASE_SHA", base.as_deref()),
+        ("DIFF_ID", Some("1")),
+        ("DRAFT", Some("false")),
+        ("EVENT_TYPE", Some("detached")),
+        ("ID", Some("1")),
+        ("IID", Some("1")),
+        ("PROJECT_ID", Some("1")),
+        ("PROJECT_PATH", Some(path)),
+        ("PROJECT_URL", Some(&url)),
+        ("REF_PATH", Some("refs/merge-requests/1/head")),
+        ("SOURCE_BRANCH_NAME", Some(&reference.name)),
+        ("SOURCE_BRANCH_PROTECTED", Some("false")),
+        ("SOURCE_BRANCH_SHA", Some("")),
+        ("SOURCE_PROJECT_ID", Some("1")),
+        ("SOURCE_PROJECT_PATH", Some(path)),
+        ("SOURCE_PROJECT_URL", Some(&url)),
+        ("SQUASH_ON_MERGE", Some("false")),
+        ("TARGET_BRANCH_NAME", Some(target)),
+        ("TARGET_BRANCH_PROTECTED", Some("true")),
+        ("TARGET_BRANCH_SHA", Some("")),
+        ("TITLE", Some(title.unwrap_or(&reference.name))),
+    ];
+    let of_it = variables.into_iter().filter_map(|(name, value)| {
+        Some(Variable::new(format!("CI_MERGE_REQUEST_{name}"), value?))
+    });
+    let open = Variable::new("CI_OPEN_MERGE_REQUESTS", format!("{path}!1"));
+    of_it.chain([open]).collect()
 }
 
 /// What git knows of the person and the remote.

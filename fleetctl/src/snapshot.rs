@@ -112,6 +112,22 @@ impl Snapshot {
             .filter(|changed| !changed.is_empty())
     }
 
+    /// The commit that a merge request of HEAD into this branch starts from; none where
+    /// git cannot tell.
+    pub(crate) fn base_of_merge_request(&self, target: &str) -> Option<String> {
+        let repository = self.repository.as_ref()?;
+        let answer = git(&repository.top)
+            .args([
+                "merge-base",
+                &format!("refs/remotes/origin/{target}"),
+                "HEAD",
+            ])
+            .output()
+            .ok()?;
+        let sha = String::from_utf8(answer.stdout).ok()?;
+        (answer.status.success()).then(|| sha.trim().to_owned())
+    }
+
     /// Paths that differ from a commit; none where git cannot tell, or the project
     /// is a folder in a bigger repository.
     fn difference(&self, from: &[&str]) -> Option<Vec<String>> {

@@ -350,3 +350,35 @@ fn two_runs_of_one_clone_do_not_disturb_each_other() -> Result<()> {
     }
     project.expect_nothing_left()
 }
+
+#[test]
+fn merge_request_is_of_the_branch_into_the_default_branch() -> Result<()> {
+    let project = Project::with_pipeline(
+        "job:\n  rules: [{if: $CI_PIPELINE_SOURCE == \"merge_request_event\"}]\n  \
+         script: 'echo \"$CI_MERGE_REQUEST_SOURCE_BRANCH_NAME $CI_MERGE_REQUEST_TARGET_BRANCH_NAME \
+         $CI_MERGE_REQUEST_TITLE $CI_OPEN_MERGE_REQUESTS $(git rev-parse $CI_MERGE_REQUEST_DIFF_BASE_SHA)\" > $MARKS/seen'\n",
+    )?;
+    project.commit("first")?;
+    let base = project.git(&["rev-parse", "HEAD"])?;
+    project.git(&["update-ref", "refs/remotes/origin/main", "HEAD"])?;
+    project.git(&[
+        "symbolic-ref",
+        "refs/remotes/origin/HEAD",
+        "refs/remotes/origin/main",
+    ])?;
+    project.git(&["checkout", "--quiet", "-b", "topic"])?;
+    project.write("new.txt", "new\n")?;
+    project.commit("What it adds")?;
+    let finished = project.run(&["--event", "mr"])?.finish()?;
+    finished.expect_exit(0)?;
+    let seen = project.mark("seen")?.join("\n");
+    let name = project
+        .dir()
+        .file_name()
+        .context("a name")?
+        .to_string_lossy()
+        .to_lowercase();
+    let expected = format!("topic main What it adds local/{name}!1 {}", base.trim());
+    ensure!(seen == expected, "{seen}, not {expected}");
+    Ok(())
+}
