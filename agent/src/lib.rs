@@ -30,5 +30,5 @@ mod supervisor;
 #[cfg(test)]
 mod vectors;
 
-pub use link::{Error, run};
+pub use link::{Error, remove_left, run};
 pub use settings::{Docker, Log, Settings, Shell};

@@ -22,7 +22,7 @@ use tracing::{error, info, warn};
 
 use crate::Settings;
 use crate::clock::Boottime;
-use crate::supervisor::{ORPHAN_DEADLINE, Starter};
+use crate::supervisor::{self, ORPHAN_DEADLINE, Starter};
 use backoff::Backoff;
 use held::{Held, Way};
 
@@ -86,6 +86,19 @@ pub async fn run(
     held.abort_all();
     held.wait_all().await;
     Ok(())
+}
+
+/// Removes what the jobs of an agent that ran them inside its process ([`run`]) have
+/// left where that was killed: processes, containers on the engine of `docker`, files
+/// of variables and logins. Returns how many jobs had left something.
+///
+/// # Errors
+/// In words, what could not be removed.
+pub async fn remove_left(
+    state_dir: &std::path::Path,
+    docker: Option<&crate::Docker>,
+) -> Result<usize, String> {
+    supervisor::remove_left(&state_dir.join("leases"), docker).await
 }
 
 /// Runs an agent whose jobs have processes of their own and survive it: those of

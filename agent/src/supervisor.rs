@@ -15,8 +15,8 @@ mod start;
 
 pub(crate) use folder::Folder;
 pub(crate) use follow::{Follow, follow};
-pub(crate) use left::{Left, alive};
-pub(crate) use run::{broken, run};
+pub(crate) use left::{Left, alive, remove_left};
+pub(crate) use run::{broken, record_of, run};
 pub(crate) use start::Starter;
 
 use std::time::Duration;

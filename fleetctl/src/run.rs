@@ -3,6 +3,7 @@
 mod child;
 mod docker;
 mod engine;
+mod left;
 mod list;
 mod outlet;
 mod select;
@@ -51,6 +52,7 @@ pub(crate) fn run(arguments: cli::Run, global: Global) -> Result<Exit, Failure> 
     let asked = project.ask_git();
     let snapshot = snapshot::take(&project.root, &snapshot::store_dir(&project.root))
         .context("take a snapshot of the working tree")?;
+    left::remove(&project);
     let workspace = Workspace::create(&project)?;
     let mut context = project.context(&arguments.event, &snapshot, workspace.number, asked)?;
     // One machine, one engine: what an earlier job built is there.

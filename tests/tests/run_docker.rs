@@ -148,6 +148,45 @@ fn interrupt_leaves_no_container() -> Result<()> {
 }
 
 #[test]
+fn what_a_killed_run_left_is_removed_by_the_next() -> Result<()> {
+    let alone = engine()?;
+    let project = Project::with_pipeline(
+        "in-container:
+  image: busybox:test
+  script: [echo it waits, sleep 7779]
+in-shell:
+  script:
+    - echo $$ > $MARKS/shell
+    - sleep 7779
+quick:
+  script: 'true'
+",
+    )?;
+    let run = |words: &[&str]| -> Result<_> {
+        let run = project.run(words)?;
+        Ok(run.env("DOCKER_HOST", alone.engine.host()))
+    };
+    let running = run(&[])?.start()?;
+    wait_for("the jobs to wait", || {
+        let both = running.stdout()?.contains("it waits") && project.marks().join("shell").exists();
+        Ok(both.then_some(()))
+    })?;
+    running.signal(Signal::KILL)?;
+    running.finish()?;
+    ensure!(alone.engine.containers()?.len() == 1);
+    ensure!(!project.processes()?.is_empty());
+
+    let finished = run(&["quick"])?.finish()?;
+    finished.expect_exit(0)?;
+    finished.expect_text("note: run 1 was killed; what its jobs had left is removed")?;
+    expect_clean(&alone.engine)?;
+    project.expect_nothing_left()?;
+    let again = run(&["quick"])?.finish()?;
+    ensure!(!again.output().contains("was killed"), "{}", again.output());
+    Ok(())
+}
+
+#[test]
 fn images_are_pulled_with_the_users_own_logins_and_helpers() -> Result<()> {
     const PASSWORD: &str = "pass-of-the-user";
     let alone = engine()?;

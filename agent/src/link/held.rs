@@ -280,12 +280,20 @@ impl Held {
                     mark: Mark::new(),
                 };
                 let bulk = GrpcBulk::new(channel.clone(), fence);
+                let folder = Folder::new(folder);
+                // For whoever cleans up if this process is killed.
+                folder
+                    .write_record(&supervisor::record_of(&job))
+                    .map_err(|error| format!("write the lease down: {error}"))?;
                 self.jobs.spawn(async move {
                     ends.started.send_replace(true);
                     let (finished, remains) = job::run(job, bulk, &mut writer, ends.control).await;
                     drop(writer);
                     ends.finished.send_replace(Some(finished));
                     remains.remove().await;
+                    if let Err(error) = folder.remove_record() {
+                        tracing::warn!(%error, "the record of an ended lease stays");
+                    }
                     ends.removed.send_replace(true);
                 });
                 held

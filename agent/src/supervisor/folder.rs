@@ -118,6 +118,17 @@ impl Folder {
         self.write(RECORD, record, Safe::InMemory)
     }
 
+    /// Nothing of the job is left.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub(crate) fn remove_record(&self) -> io::Result<()> {
+        match fs::remove_file(self.0.join(RECORD)) {
+            Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
+
     /// What the supervisor wrote down before its job began; none if it did not
     /// come so far.
     ///

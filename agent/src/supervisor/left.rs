@@ -8,7 +8,7 @@ use fleet_proto::v1;
 
 use super::folder::Folder;
 use super::follow::remove_secrets;
-use crate::executor::Alive;
+use crate::executor::{self, Alive, Mark};
 
 /// A lease that an earlier agent took.
 pub(crate) struct Left {
@@ -91,6 +91,53 @@ pub(crate) fn alive(leases: &Path) -> io::Result<Vec<Alive>> {
         }
     }
     Ok(alive)
+}
+
+/// Removes what jobs have left that ran inside an agent which was killed, with the
+/// leases in the folder `leases`: processes, containers, files of variables and logins.
+/// Returns how many jobs had left something.
+///
+/// # Errors
+/// What could not be removed, in words; the rest is.
+pub(crate) async fn remove_left(
+    leases: &Path,
+    docker: Option<&crate::Docker>,
+) -> Result<usize, String> {
+    let Ok(entries) = std::fs::read_dir(leases) else {
+        return Ok(0);
+    };
+    let (mut jobs, mut left) = (0, Ok(()));
+    for entry in entries.flatten() {
+        let folder = Folder::new(entry.path());
+        let Ok(Some(record)) = folder.record() else {
+            continue;
+        };
+        jobs += 1;
+        match remove_one(&record, docker).await {
+            Ok(()) => left = left.and(folder.remove_record().map_err(|error| error.to_string())),
+            Err(words) => left = Err(words),
+        }
+    }
+    left.map(|()| jobs)
+}
+
+async fn remove_one(
+    record: &v1::LeaseRecord,
+    docker: Option<&crate::Docker>,
+) -> Result<(), String> {
+    let mark: Mark = record
+        .mark
+        .parse()
+        .map_err(|error| format!("read the record of a lease: {error}"))?;
+    if record.boot_id == crate::clock::boot_id() {
+        mark.kill().await.map_err(|error| error.to_string())?;
+    }
+    if let Some(docker) = docker {
+        let removed = executor::remove_left(docker, &mark).await;
+        removed.map_err(|error| error.to_string())?;
+    }
+    remove_secrets(record);
+    Ok(())
 }
 
 /// The record of a supervisor that has the lock: it is about to write it.

@@ -95,15 +95,7 @@ pub(crate) async fn run(start_log: impl FnOnce(&Log)) -> Result<(), Error> {
         project_slot: assignment.project_slot,
         mark: mark.clone(),
     };
-    let temporary = job::temporary_folder(&job).unwrap_or_default();
-    let record = v1::LeaseRecord {
-        boot_id: crate::clock::boot_id(),
-        project_id: job.spec.project.0,
-        slot: assignment.slot,
-        project_slot: assignment.project_slot,
-        mark: mark.to_string(),
-        temporary_dir: temporary.into_os_string().into_vec().into(),
-    };
+    let record = record_of(&job);
     if settings.docker.is_some() {
         // A job's containers may run as any user, who is to write to what is made here
         // for them; what is the agent's own lies in folders that are its alone.
@@ -136,6 +128,19 @@ pub(crate) async fn run(start_log: impl FnOnce(&Log)) -> Result<(), Error> {
     serve(listener, orders, extent, result, ending)
         .await
         .map_err(failed)
+}
+
+/// What is written down of a job before it begins.
+pub(crate) fn record_of(job: &Job) -> v1::LeaseRecord {
+    let temporary = job::temporary_folder(job).unwrap_or_default();
+    v1::LeaseRecord {
+        boot_id: crate::clock::boot_id(),
+        project_id: job.spec.project.0,
+        slot: job.slot,
+        project_slot: job.project_slot,
+        mark: job.mark.to_string(),
+        temporary_dir: temporary.into_os_string().into_vec().into(),
+    }
 }
 
 /// Names this process for those who look at the host's.

@@ -139,7 +139,7 @@ impl From<cli::Pull> for PullPolicy {
 
 /// Where `docker` would find its engine.
 #[derive(Debug, PartialEq, Eq)]
-struct Endpoint {
+pub(super) struct Endpoint {
     /// A URL.
     host: String,
     /// Who says so, for messages.
@@ -148,7 +148,7 @@ struct Endpoint {
 
 impl Endpoint {
     /// The user's: `DOCKER_HOST`, their context, or where it is by default.
-    fn of_user() -> Endpoint {
+    pub(super) fn of_user() -> Endpoint {
         let variable = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
         if let Some(host) = variable("DOCKER_HOST") {
             return Endpoint {
@@ -180,7 +180,7 @@ impl Endpoint {
     }
 
     /// The engine's socket, if somebody answers there.
-    fn check(&self) -> Result<PathBuf, String> {
+    pub(super) fn check(&self) -> Result<PathBuf, String> {
         let from = match self.from.as_str() {
             "" => String::new(),
             from => format!(" (from {from})"),

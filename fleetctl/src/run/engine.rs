@@ -21,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::transport::{Channel, Endpoint, Server};
 
 use super::outlet::{Failed, Outlet};
+use super::workspace::AGENT;
 use crate::view::Told;
 
 /// Bytes under way in one direction of the connection.
@@ -159,7 +160,7 @@ fn agent_settings(setup: &Setup) -> AgentSettings {
         tags: local_tags(setup),
         run_untagged: true,
         builds_dir: setup.builds_dir.clone(),
-        state_dir: setup.run_dir.join("agent"),
+        state_dir: setup.run_dir.join(AGENT),
         shell: setup.shell.clone(),
         docker: setup.docker.clone(),
         graceful_kill: Duration::from_secs(30),

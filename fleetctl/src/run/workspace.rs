@@ -17,6 +17,9 @@ use crate::project::Project;
 /// Runs whose logs are kept.
 const KEPT_RUNS: usize = 10;
 
+/// The folder of a run's agent, in the run's own.
+pub(crate) const AGENT: &str = "agent";
+
 /// The folders of one run; nobody else uses them while this lives.
 #[derive(Debug)]
 pub(crate) struct Workspace {
@@ -64,6 +67,16 @@ impl Workspace {
             locks: [lock, builds_lock],
         })
     }
+}
+
+/// The state folders of agents of runs that go on no more.
+pub(crate) fn ended_agents(project: &Project) -> Vec<PathBuf> {
+    let runs = project.fleet_dir().join("runs");
+    let all = numbers(&runs).into_iter();
+    let ended = all
+        .map(|number| runs.join(number.to_string()))
+        .filter(|run| lock_file(&run.join("lock")).is_ok_and(|lock| lock.try_lock().is_ok()));
+    ended.map(|run| run.join(AGENT)).collect()
 }
 
 impl Drop for Workspace {
