@@ -1,11 +1,15 @@
 //! Copies of remote files, for includes that say how old one may be.
 
 use std::fs;
-use std::io;
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use sha2::{Digest as _, Sha256};
+
+/// So many copies are kept, the newest: nobody needs old ones, and whoever may push
+/// decides of how many addresses there are some.
+const KEPT: usize = 1000;
 
 /// A folder of them, by the hash of their addresses.
 #[derive(Clone, Debug)]
@@ -30,10 +34,26 @@ impl Copies {
     /// It cannot be written.
     pub(crate) fn put(&self, url: &str, content: &[u8]) -> io::Result<()> {
         fs::create_dir_all(&self.folder)?;
-        let path = self.path(url);
-        let part = path.with_extension(format!("{}.part", std::process::id()));
-        fs::write(&part, content)?;
-        fs::rename(part, path)
+        // Others may write the same copy at this moment.
+        let mut part = tempfile::NamedTempFile::new_in(&self.folder)?;
+        part.write_all(content)?;
+        part.persist(self.path(url))?;
+        self.prune()
+    }
+
+    /// Removes the oldest where there are too many.
+    fn prune(&self) -> io::Result<()> {
+        let copies = fs::read_dir(&self.folder)?.flatten().filter_map(|entry| {
+            let written = entry.metadata().ok()?.modified().ok()?;
+            Some((written, entry.path()))
+        });
+        let mut copies: Vec<(SystemTime, PathBuf)> = copies.collect();
+        copies.sort();
+        let surplus = copies.len().saturating_sub(KEPT);
+        for (_, path) in copies.drain(..surplus) {
+            fs::remove_file(path)?;
+        }
+        Ok(())
     }
 
     fn path(&self, url: &str) -> PathBuf {
@@ -55,4 +75,24 @@ pub(crate) fn is_fresh(path: &Path, age: Duration) -> bool {
         let elapsed = SystemTime::now().duration_since(written);
         elapsed.is_ok_and(|it| it <= age)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_newest_copies_are_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let copies = Copies::new(folder.path().join("remote"));
+        for number in 0..KEPT + 3 {
+            copies
+                .put(&format!("https://example.com/{number}"), b"x")
+                .unwrap();
+        }
+        let all = fs::read_dir(folder.path().join("remote")).unwrap();
+        assert_eq!(all.count(), KEPT);
+        let newest = format!("https://example.com/{}", KEPT + 2);
+        assert!(copies.get(&newest, Duration::from_secs(60)).is_some());
+    }
 }
