@@ -192,7 +192,8 @@ async fn fetch<E: Environment, S: Stop>(
 
 /// `read-tree` does to index and files what `checkout -f` does, in less time;
 /// `HEAD` is ours to write. A used folder is cleaned then, if there is anything to
-/// clean: to look for that takes less time than to start a process.
+/// clean. Where the job before left all as it was there is neither to do: to look takes
+/// less time than to start a process.
 async fn check_out<E: Environment, S: Stop>(
     git: &mut Git<'_, E, S>,
     repository: &Repository,
@@ -204,24 +205,31 @@ async fn check_out<E: Environment, S: Stop>(
     git.say(Said::Notice(&format!(
         "Checking out {short} as detached HEAD (ref is {reference})..."
     )));
-    git.run([
-        "-c",
-        "submodule.recurse=false",
-        "read-tree",
-        "--reset",
-        "-u",
-        commit.sha,
-    ])
-    .await?;
-    repository
-        .set_head(commit.sha)
-        .map_err(in_path("write HEAD of", request.project))?;
-    if let Some(flags) = request.options.clean.as_ref().filter(|_| repository.used)
-        && !is_clean(request.project, commit.sha.len() / 2).await
-    {
-        git.run(std::iter::once("clean").chain(flags.iter().map(String::as_str)))
-            .await?;
+    let file = |source| in_path("prepare the repository", request.project)(source);
+    if !is_left(repository, request.project, commit.sha).await {
+        git.run([
+            "-c",
+            "submodule.recurse=false",
+            "read-tree",
+            "--reset",
+            "-u",
+            commit.sha,
+        ])
+        .await?;
+        let hash = commit.sha.len() / 2;
+        if let Some(tree) = index::tree(request.project, hash) {
+            repository
+                .note_checked_out(commit.sha, &tree)
+                .map_err(file)?;
+        }
+        if let Some(flags) = request.options.clean.as_ref().filter(|_| repository.used)
+            && !is_clean(request.project, hash).await
+        {
+            git.run(std::iter::once("clean").chain(flags.iter().map(String::as_str)))
+                .await?;
+        }
     }
+    repository.set_head(commit.sha).map_err(file)?;
     if !request.options.skip_large_files && uses_large_files(request.project) {
         git.run(["lfs", "pull"]).await?;
         git.say(Said::Output(b"\n"));
@@ -236,6 +244,20 @@ async fn is_clean(project: &Path, hash: usize) -> bool {
     let look = tokio::task::spawn_blocking(move || {
         let until = Instant::now() + SOON;
         index::holds_all(&project, hash, &|| Instant::now() < until)
+    });
+    look.await.unwrap_or(false)
+}
+
+/// Whether a work tree is as the checkout of the same commit left it; false too where
+/// that is not soon seen.
+async fn is_left(repository: &Repository, project: &Path, sha: &str) -> bool {
+    let Some(tree) = repository.checked_out(sha).filter(|_| repository.used) else {
+        return false;
+    };
+    let project = project.to_owned();
+    let look = tokio::task::spawn_blocking(move || {
+        let until = Instant::now() + SOON;
+        index::is_of(&project, &tree, &|| Instant::now() < until)
     });
     look.await.unwrap_or(false)
 }

@@ -1,8 +1,13 @@
 //! What git's index knows: enough of it to see whether a work tree holds anything
-//! else.
+//! else, and whether it is as a checkout left it.
+//!
+//! Both only ever save a process of git's: where something cannot be seen for certain,
+//! git is asked.
 
-use std::fs;
+use std::cell::Cell;
+use std::fs::{self, DirEntry, Metadata};
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 const HEADER: usize = 12;
@@ -11,6 +16,8 @@ const STAT: usize = 40;
 const MODE_AT: usize = 24;
 /// A repository of its own, such as a submodule: git does not look into it.
 const REPOSITORY: u32 = 0o160_000;
+/// The file is to be taken for unchanged, whatever it is.
+const ASSUMED: u16 = 0x8000;
 const EXTENDED: u16 = 0x4000;
 const STAGE: u16 = 0x3000;
 const NAME_LENGTH: u16 = 0x0fff;
@@ -23,11 +30,95 @@ pub(super) fn holds_all(project: &Path, hash: usize, go_on: &dyn Fn() -> bool) -
     let Ok(bytes) = fs::read(project.join(".git/index")) else {
         return false;
     };
-    Index::read(&bytes, hash).is_some_and(|index| index.holds(project, go_on))
+    Index::read(&bytes, hash).is_some_and(|index| index.holds(project, go_on, &|_, _| true))
 }
 
-/// Paths in the order of their bytes, and whether each is a repository.
-struct Index<'a>(Vec<(&'a [u8], bool)>);
+/// The object of the tree that the index of `project` is of; none: of none for certain.
+pub(super) fn tree(project: &Path, hash: usize) -> Option<Vec<u8>> {
+    let bytes = fs::read(project.join(".git/index")).ok()?;
+    Index::read(&bytes, hash)?.tree.map(<[u8]>::to_vec)
+}
+
+/// Whether index and files of `project` are those of `tree` and nothing else, as far as
+/// git would look at them before it wrote any.
+///
+/// As git does, it goes by what the index says of each file's times, inode, owner and
+/// size; a file that may have changed in the moment the index was written may be
+/// another.
+pub(super) fn is_of(project: &Path, tree: &[u8], go_on: &dyn Fn() -> bool) -> bool {
+    let path = project.join(".git/index");
+    let (Ok(bytes), Ok(written)) = (fs::read(&path), fs::symlink_metadata(&path)) else {
+        return false;
+    };
+    let Some(index) = Index::read(&bytes, tree.len()) else {
+        return false;
+    };
+    let before = |file: &Metadata| {
+        (file.mtime(), file.mtime_nsec()) < (written.mtime(), written.mtime_nsec())
+    };
+    let seen = Cell::new(0);
+    let same = |entry: &Entry<'_>, found: &DirEntry| {
+        seen.set(seen.get() + 1);
+        let unchanged = |file: Metadata| before(&file) && entry.is_unchanged(&file);
+        found.metadata().is_ok_and(unchanged)
+    };
+    index.tree == Some(tree)
+        && index.entries.iter().all(Entry::is_plain)
+        && index.holds(project, go_on, &same)
+        && seen.get() == index.entries.len()
+}
+
+struct Entry<'a> {
+    path: &'a [u8],
+    stat: &'a [u8; STAT],
+    flags: u16,
+}
+
+impl Entry<'_> {
+    fn number(&self, at: usize) -> u32 {
+        number(self.stat, at).unwrap_or_default()
+    }
+
+    fn is_repository(&self) -> bool {
+        self.number(MODE_AT) == REPOSITORY
+    }
+
+    /// Whether git would look at the file.
+    fn is_plain(&self) -> bool {
+        !self.is_repository() && self.flags & (ASSUMED | EXTENDED) == 0
+    }
+
+    /// As git compares: what the numbers are cut to is no matter.
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+    fn is_unchanged(&self, file: &Metadata) -> bool {
+        let found = [
+            (0, file.ctime() as u32),
+            (4, file.ctime_nsec() as u32),
+            (8, file.mtime() as u32),
+            (12, file.mtime_nsec() as u32),
+            (20, file.ino() as u32),
+            (28, file.uid()),
+            (32, file.gid()),
+            (36, file.size() as u32),
+        ];
+        const KIND: u32 = 0o170_000;
+        const EXECUTABLE: u32 = 0o100;
+        let (kind, wanted) = (file.mode() & (KIND | EXECUTABLE), self.number(MODE_AT));
+        let link = 0o120_000;
+        let mode = match wanted & KIND {
+            kept if kept == link => kind & KIND == link,
+            _ => kind == wanted & (KIND | EXECUTABLE),
+        };
+        mode && found.iter().all(|(at, value)| self.number(*at) == *value)
+    }
+}
+
+/// Entries in the order of their paths' bytes.
+struct Index<'a> {
+    entries: Vec<Entry<'a>>,
+    /// Of what tree it is; none: that is not known, as after a change.
+    tree: Option<&'a [u8]>,
+}
 
 impl<'a> Index<'a> {
     /// None: it is none, or of a kind that is not known here, or has conflicts.
@@ -40,10 +131,10 @@ impl<'a> Index<'a> {
             return None;
         }
         let count = number(rest, 4)?;
-        let mut paths = Vec::new();
+        let mut entries: Vec<Entry<'_>> = Vec::new();
         let mut rest = bytes.get(HEADER..)?;
         for _ in 0..count {
-            let mode = number(rest, MODE_AT)?;
+            let stat = rest.first_chunk()?;
             let flags = rest.get(STAT + hash..)?.first_chunk()?;
             let flags = u16::from_be_bytes(*flags);
             if flags & STAGE != 0 {
@@ -55,10 +146,12 @@ impl<'a> Index<'a> {
                 NAME_LENGTH => name.iter().position(|byte| *byte == 0)?,
                 length => length.into(),
             };
-            paths.push((name.get(..length)?, mode == REPOSITORY));
+            let path = name.get(..length)?;
+            entries.push(Entry { path, stat, flags });
             // At least one zero, and as many as bring it to eights.
             rest = rest.get((name_at + length + 8) / 8 * 8..)?;
         }
+        let mut tree = None;
         // What an extension with a small letter says, whoever reads the rest must know.
         while let Some((name, after)) = rest.split_first_chunk::<4>()
             && rest.len() > hash
@@ -67,12 +160,23 @@ impl<'a> Index<'a> {
                 return None;
             }
             let length = usize::try_from(number(after, 0)?).ok()?;
-            rest = after.get(4..)?.get(length..)?;
+            let content = after.get(4..)?.get(..length)?;
+            if name == b"TREE" {
+                tree = root(content, hash);
+            }
+            rest = after.get(4 + length..)?;
         }
-        paths.is_sorted().then_some(Index(paths))
+        let sorted = entries.is_sorted_by_key(|entry| entry.path);
+        sorted.then_some(Index { entries, tree })
     }
 
-    fn holds(&self, project: &Path, go_on: &dyn Fn() -> bool) -> bool {
+    /// Whether all that is in `project` is known, and `same` as it is known.
+    fn holds(
+        &self,
+        project: &Path,
+        go_on: &dyn Fn() -> bool,
+        same: &dyn Fn(&Entry<'_>, &DirEntry) -> bool,
+    ) -> bool {
         let mut folders = vec![Vec::new()];
         while let Some(folder) = folders.pop() {
             let path = project.join(std::ffi::OsStr::from_bytes(&folder));
@@ -91,7 +195,11 @@ impl<'a> Index<'a> {
                 let mut inside = folder.clone();
                 inside.extend_from_slice(name.as_bytes());
                 match self.find(&inside) {
-                    Some(repository) if kind.is_dir() == repository => {}
+                    Some(known) if kind.is_dir() == known.is_repository() => {
+                        if !same(known, &entry) {
+                            return false;
+                        }
+                    }
                     None if kind.is_dir() => {
                         inside.push(b'/');
                         if !self.has_in(&inside) {
@@ -109,19 +217,31 @@ impl<'a> Index<'a> {
         true
     }
 
-    /// Whether what has this path is a repository; none: nothing has it.
-    fn find(&self, path: &[u8]) -> Option<bool> {
-        let at = self.0.binary_search_by(|(known, _)| (*known).cmp(path));
-        at.ok().map(|at| self.0[at].1)
+    fn find(&self, path: &[u8]) -> Option<&Entry<'a>> {
+        let at = self.entries.binary_search_by(|known| known.path.cmp(path));
+        at.ok().map(|at| &self.entries[at])
     }
 
     /// Whether something is in the folder, whose path ends with a slash.
     fn has_in(&self, folder: &[u8]) -> bool {
-        let at = self.0.partition_point(|(known, _)| *known < folder);
-        self.0
+        let at = self.entries.partition_point(|known| known.path < folder);
+        self.entries
             .get(at)
-            .is_some_and(|(known, _)| known.starts_with(folder))
+            .is_some_and(|known| known.path.starts_with(folder))
     }
+}
+
+/// The object of the whole tree, by the extension `TREE`: an empty path, how many
+/// entries and trees it has (less than none: it has changed), the object.
+fn root(content: &[u8], hash: usize) -> Option<&[u8]> {
+    let (0, rest) = content.split_first()? else {
+        return None;
+    };
+    let line = rest.iter().position(|byte| *byte == b'\n')?;
+    if rest.starts_with(b"-") {
+        return None;
+    }
+    rest.get(line + 1..)?.get(..hash)
 }
 
 fn number(bytes: &[u8], at: usize) -> Option<u32> {
@@ -204,6 +324,74 @@ mod tests {
         fs::rename(at("a0"), at("..moved")).unwrap();
         symlink("..moved", at("a0")).unwrap();
         assert!(!holds(project.path()));
+    }
+
+    #[test]
+    fn what_git_would_write_again_is_seen() {
+        let project = project();
+        let at = |name: &str| project.path().join(name);
+        git(project.path(), &["commit", "-q", "-m", "one"]);
+        // What is written in the same moment as the index may be another: again.
+        let check_out = || {
+            while !tree(project.path(), 20)
+                .is_some_and(|tree| is_of(project.path(), &tree, &|| true))
+            {
+                git(project.path(), &["read-tree", "--reset", "-u", "HEAD"]);
+                git(project.path(), &["clean", "-ffdxq"]);
+            }
+            tree(project.path(), 20).unwrap()
+        };
+        let tree = check_out();
+        let expected = Command::new("git")
+            .args(["rev-parse", "HEAD^{tree}"])
+            .current_dir(project.path())
+            .output()
+            .unwrap();
+        let shown: String = tree.iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(shown, String::from_utf8(expected.stdout).unwrap().trim());
+        let touch = |words: &[&str]| {
+            let mut touch = Command::new("touch");
+            let done = touch.args(words).current_dir(project.path()).status();
+            assert!(done.unwrap().success());
+        };
+        let changes: [(&str, &dyn Fn()); 9] = [
+            ("content", &|| {
+                touch(&["-r", "a", "..times"]);
+                fs::write(at("a"), "b").unwrap();
+                touch(&["-r", "..times", "a"]);
+                fs::remove_file(at("..times")).unwrap();
+            }),
+            ("gone", &|| fs::remove_file(at("a-b/c")).unwrap()),
+            ("folder", &|| fs::remove_dir_all(at("deep")).unwrap()),
+            ("new", &|| fs::write(at("new"), "").unwrap()),
+            ("ignored", &|| fs::write(at("x.log"), "").unwrap()),
+            ("link", &|| {
+                fs::remove_file(at("link")).unwrap();
+                symlink("elsewhere", at("link")).unwrap();
+            }),
+            ("mode", &|| {
+                let all = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+                fs::set_permissions(at("a"), all).unwrap();
+            }),
+            ("index", &|| {
+                fs::write(at("a"), "other").unwrap();
+                git(project.path(), &["add", "a"]);
+            }),
+            ("assumed", &|| {
+                git(project.path(), &["update-index", "--assume-unchanged", "a"]);
+            }),
+        ];
+        for (what, change) in changes {
+            change();
+            assert!(!is_of(project.path(), &tree, &|| true), "{what}");
+            git(
+                project.path(),
+                &["update-index", "--no-assume-unchanged", "a"],
+            );
+            assert_eq!(check_out(), tree, "{what}");
+        }
+        assert!(!is_of(project.path(), &[0; 20], &|| true));
+        assert!(!is_of(project.path(), &tree, &|| false));
     }
 
     #[test]

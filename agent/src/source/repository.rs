@@ -14,6 +14,10 @@ use crate::executor::Users;
 /// A branch that never exists: where `HEAD` points until there is a commit.
 const UNBORN: &str = "ref: refs/heads/none\n";
 
+/// Which tree the agent last checked out, and of what commit. Jobs could write to it as
+/// to the index, which git believes as much.
+const CHECKED_OUT: &str = "fleet-checked-out";
+
 /// A repository in the making.
 #[derive(Debug)]
 pub(super) struct Repository {
@@ -122,6 +126,22 @@ impl Repository {
             && references::are_fetched(&self.git, refspecs, commit).unwrap_or(false)
     }
 
+    /// The tree of `commit`, where that is what was checked out last.
+    pub(super) fn checked_out(&self, commit: &str) -> Option<Vec<u8>> {
+        let noted = fs::read_to_string(self.git.join(CHECKED_OUT)).ok()?;
+        let tree = noted.strip_prefix(commit)?.trim();
+        hex(tree)
+    }
+
+    /// Notes that `commit`, whose tree is `tree`, is checked out.
+    pub(super) fn note_checked_out(&self, commit: &str, tree: &[u8]) -> io::Result<()> {
+        let tree: String = tree.iter().map(|byte| format!("{byte:02x}")).collect();
+        let path = self.git.join(CHECKED_OUT);
+        // As a link it would be written through.
+        gone(fs::remove_file(&path))?;
+        fs::write(path, format!("{commit} {tree}\n"))
+    }
+
     /// Detaches `HEAD` at `commit`.
     pub(super) fn set_head(&self, commit: &str) -> io::Result<()> {
         let path = self.git.join("HEAD");
@@ -145,6 +165,20 @@ impl Repository {
     }
 }
 
+fn hex(text: &str) -> Option<Vec<u8>> {
+    let digits: Option<Vec<u8>> = text
+        .chars()
+        .map(|digit| u8::try_from(digit.to_digit(16)?).ok())
+        .collect();
+    let digits = digits.filter(|digits| matches!(digits.len(), 40 | 64))?;
+    Some(
+        digits
+            .chunks(2)
+            .map(|pair| pair[0] << 4 | pair[1])
+            .collect(),
+    )
+}
+
 fn is_repository(git: &Path) -> bool {
     let folder = |path: &Path| fs::symlink_metadata(path).is_ok_and(|found| found.is_dir());
     folder(git) && folder(&git.join("objects")) && folder(&git.join("refs"))
@@ -163,7 +197,9 @@ fn distrust(project: &Path, git: &Path) -> io::Result<()> {
         let kind = entry.file_type()?;
         let wanted = match entry.file_name().to_str() {
             Some("objects" | "refs") => kind.is_dir(),
-            Some("HEAD" | "index" | "packed-refs" | "shallow") => is_plain(&entry.path())?,
+            Some("HEAD" | "index" | "packed-refs" | "shallow" | CHECKED_OUT) => {
+                is_plain(&entry.path())?
+            }
             _ => false,
         };
         if !wanted {
